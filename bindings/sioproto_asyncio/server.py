@@ -1,0 +1,199 @@
+"""The ``Server`` of asyncio: everything of ``sioproto.app.Server``, and how it listens, runs and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import signal
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sioproto import app
+from sioproto.config import EngineConfig, SocketConfig, configure
+from sioproto.errors import LocalProtocolError
+from sioproto_asyncio.runtime import AsyncioRuntime, Carrier
+from sioproto_wire import ServerWire, WireConfig
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+    from collections.abc import AsyncIterator, Callable
+
+    from sioproto import Adapter, Environment, Namespace, Request
+
+T = TypeVar("T")
+
+LINGER = 0.5
+"""Seconds that connections get to finish their closing after the last session is gone."""
+
+
+class Server(app.Server):
+    """A Socket.IO server on asyncio.
+
+    Options by name are those of ``EngineConfig``, ``SocketConfig`` and ``WireConfig``; an unknown one raises
+    ``OptionError`` with the nearest known name. ``grace`` is how many seconds ``close`` takes at most before it cuts
+    off what is left. See ``sioproto.app.Server`` for the hooks.
+    """
+
+    def __init__(
+        self,
+        *,
+        on_error: Callable[[BaseException, str], object] | None = None,
+        fallback: Callable[..., Any] | None = None,
+        allow_request: Callable[[Request], Any] | None = None,
+        adapter: Callable[[Namespace], Adapter] | None = None,
+        loads: Callable[[str], Any] | None = None,
+        dumps: Callable[[Any], str] | None = None,
+        max_parked: int = 1024 * 1024,
+        grace: float = 5.0,
+        environment: Environment | None = None,
+        **options: Any,
+    ) -> None:
+        engine_config, config, wire_config = configure(options, EngineConfig, SocketConfig, WireConfig)
+        self._asyncio = AsyncioRuntime(environment)
+        super().__init__(
+            self._asyncio,
+            engine_config=engine_config,
+            config=config,
+            on_error=on_error,
+            fallback=fallback,
+            allow_request=allow_request,
+            adapter=adapter,
+            loads=loads,
+            dumps=dumps,
+            max_parked=max_parked,
+        )
+        self._asyncio.server = self
+        self._asyncio.wire = self._wire = ServerWire(
+            self, wire_config, on_error=lambda error: self._report(error, "response")
+        )
+        self._grace = grace
+        self._listeners: list[asyncio.Server] = []
+        self._closed: asyncio.Event | None = None
+
+    @property
+    def addresses(self) -> list[Any]:
+        """Where the server listens: ``(host, port, ...)`` tuples, or paths of Unix sockets."""
+        return [sock.getsockname() for listener in self._listeners for sock in listener.sockets]
+
+    def run(self, host: str = "127.0.0.1", port: int = 5000, **where: Any) -> None:
+        """Serves until SIGINT or SIGTERM, then stops gracefully; a second signal stops at once. See ``serve``."""
+
+        async def main() -> None:
+            await self.serve(host, port, signals=True, **where)
+
+        asyncio.run(main())
+
+    async def serve(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 5000,
+        *,
+        ssl: ssl.SSLContext | None = None,
+        path: str | None = None,
+        sock: socket.socket | None = None,
+        backlog: int = 4096,
+        signals: bool = False,
+    ) -> None:
+        """Listens and serves until ``close`` is called; cancelling it closes gracefully, too.
+
+        ``path`` listens on a Unix socket and ``sock`` on one that is bound already, instead of on ``host`` and
+        ``port``. ``signals`` makes SIGINT and SIGTERM close the server. Raises ``OSError`` when it cannot listen.
+        """
+        async with self.listening(host, port, ssl=ssl, path=path, sock=sock, backlog=backlog):
+            if signals:
+                self._watch_signals()
+            assert self._closed is not None
+            await self._closed.wait()
+
+    @asynccontextmanager
+    async def listening(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 5000,
+        *,
+        ssl: ssl.SSLContext | None = None,
+        path: str | None = None,
+        sock: socket.socket | None = None,
+        backlog: int = 4096,
+    ) -> AsyncIterator[Server]:
+        """Serves in the background while the ``async with`` block runs, then closes gracefully. See ``serve``."""
+        if self._stopping is not None:
+            raise LocalProtocolError("this server was closed; make a new one")
+        self._asyncio.attach()
+        loop = asyncio.get_running_loop()
+
+        def carrier() -> Carrier:
+            return Carrier(self._asyncio)
+
+        if path is not None:
+            listener = await loop.create_unix_server(carrier, path, ssl=ssl, backlog=backlog)
+        elif sock is not None:
+            listener = await loop.create_server(carrier, sock=sock, ssl=ssl, backlog=backlog)
+        else:
+            listener = await loop.create_server(carrier, host, port, ssl=ssl, backlog=backlog)
+        self._listeners.append(listener)
+        if self._closed is None:
+            self._closed = asyncio.Event()
+        try:
+            yield self
+        finally:
+            await self.close()
+
+    async def close(self, grace: float | None = None) -> None:
+        """Stops: no new connections or sessions, handlers finish, queues are drained, clients are told, all is closed.
+
+        Takes at most ``grace`` seconds (the option of that name by default), and little more for the last connections.
+        Clients are told by the end of their connection, so stock clients come back as soon as there is a server again.
+        Calling it again waits for the same end.
+        """
+        for listener in self._listeners:
+            listener.close()
+        if self._asyncio.loop is None:
+            return
+        await self.stop(self._grace if grace is None else grace)
+        self._wire.shutdown()
+        self._asyncio.pump()
+        deadline = self._asyncio.loop.time() + LINGER
+        while self._wire.connections and self._asyncio.loop.time() < deadline:
+            await asyncio.sleep(0.01)
+        for connection in list(self._wire.connections):
+            if connection.owner.transport is not None:
+                connection.owner.transport.abort()
+        await asyncio.sleep(0)
+        self._asyncio.detach()
+        self._listeners.clear()
+        if self._closed is not None:
+            self._closed.set()
+
+    def from_thread(self, function: Callable[..., T], *args: Any) -> concurrent.futures.Future[T]:
+        """Runs ``function(*args)`` on the server's loop, from any other thread, and returns its future.
+
+        ``io.from_thread(io.emit, "news", 1)``. Everything else of the server belongs to the thread of its loop. Raises
+        ``LocalProtocolError`` unless the server is running.
+        """
+        loop = self._asyncio.loop
+        if loop is None:
+            raise LocalProtocolError("the server is not running")
+        future: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+        def call() -> None:
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(function(*args))
+                except BaseException as error:  # belongs to whoever waits for the future
+                    future.set_exception(error)
+
+        loop.call_soon_threadsafe(call)
+        return future
+
+    def _watch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        closing: list[asyncio.Task[None]] = []
+
+        def stop() -> None:
+            closing.append(loop.create_task(self.close(0 if closing else None)))
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with suppress(NotImplementedError):  # Windows: there asyncio.run cancels the main task on Ctrl-C
+                loop.add_signal_handler(number, stop)

@@ -1,0 +1,24 @@
+"""One connection of a server, without I/O: bytes in, bytes out, deadlines.
+
+h11 and wsproto read what the peer says, the core decides what it means; a binding moves the bytes and the time. Nothing
+here opens a socket or starts a task, so every binding drives the same ``ServerWire``.
+"""
+
+from __future__ import annotations
+
+try:
+    import h11 as _h11
+    import wsproto as _wsproto
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f'sioproto_wire needs {error.name}, which comes with: pip install "sioproto[wire]"', name=error.name
+    ) from error
+
+from sioproto_wire.config import WireConfig
+from sioproto_wire.connection import Connection
+from sioproto_wire.environment import real_environment
+from sioproto_wire.server import Core, ServerWire
+
+__all__ = ["Connection", "Core", "ServerWire", "WireConfig", "real_environment"]
+
+del _h11, _wsproto

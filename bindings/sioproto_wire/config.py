@@ -1,0 +1,52 @@
+"""Every option of the wire, with its default and its unit.
+
+Durations are seconds, sizes are bytes. Whatever a peer could push against below the core is here under a name; the size
+of a body or of a WebSocket message is the core's own ``max_payload``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from sioproto.config import check_positive
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WireConfig:
+    """The options of HTTP and WebSocket connections."""
+
+    max_head: int = 16 * 1024
+    """A request's head, in bytes; a larger one gets 431."""
+    max_fields: int = 100
+    """Header fields of one request; more get 431."""
+    first_timeout: float = 10.0
+    """How long a new connection may stay silent."""
+    keep_alive_timeout: float = 5.0
+    """How long a connection may stay silent between two requests."""
+    head_timeout: float = 10.0
+    """How long a head may take from its first byte on; a slower one gets 408."""
+    body_timeout: float = 30.0
+    """How long a body may take; a slower one gets 408."""
+    body_grace: float = 5.0
+    """How long a body may come as slowly as it likes."""
+    min_body_rate: int = 1024
+    """Bytes a second that a body must bring after the grace, on average; a slower one gets 408."""
+    chunk_allowance: int = 64 * 1024
+    """Bytes of a chunked body, framing included, before its chunks are judged; and the framing that is free."""
+    min_chunk: int = 16
+    """Bytes that a chunk must have on average once the allowance is used up; smaller ones get 413."""
+    max_pipelined: int = 16 * 1024
+    """Bytes kept behind a request that is not answered yet. Above, reading stops; what one read brought is kept."""
+    max_unsent: int = 64 * 1024
+    """Bytes of responses in one turn, above which the next pipelined request waits for a turn of its own."""
+    max_fragments: int = 1024
+    """Fragments of one WebSocket message."""
+    close_timeout: float = 5.0
+    """How long the peer's part of a WebSocket's close is awaited, and how long input is discarded after an error."""
+    max_linger: int = 4 * 1024 * 1024
+    """Bytes that are discarded after an error, so that the peer sees the answer rather than a reset."""
+    send_timeout: float = 60.0
+    """How long a response, or the last bytes of a closing connection, may wait for a peer that takes no more."""
+
+    def __post_init__(self) -> None:
+        check_positive(self, *(field.name for field in fields(self)))

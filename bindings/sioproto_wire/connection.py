@@ -1,0 +1,365 @@
+"""One connection as its binding sees it: bytes in, bytes out, whether to read, whether to close.
+
+It begins with HTTP, whose requests are ``Exchanges``' affair; when the core accepts a WebSocket, that is dropped and a
+``WebSocketWire`` takes its place, driven from here.
+
+Rule 1: the core hears of the end of an accepted WebSocket once, by ``receive_link_closed``, however it ends.
+
+Rule 2: nothing is handed out while the transport is blocked, but for the last words of a connection that ends.
+
+Rule 3: after an answer to something that was not read to its end, what the peer goes on sending is read and discarded
+for a while. Closing at once would reset the connection, and the peer might never see the answer (RFC 9112, 9.6).
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from sioproto.errors import LocalProtocolError
+from sioproto_wire.exchanges import Exchanges, Phase
+from sioproto_wire.http import write_accept
+from sioproto_wire.websocket import WebSocketState, WebSocketWire
+
+if TYPE_CHECKING:
+    from sioproto.engineio.link import Link
+    from sioproto.engineio.request import Exchange, Response
+    from sioproto.timers import Lane, Timer
+    from sioproto_wire.http import Handshake
+    from sioproto_wire.server import ServerWire
+
+CLOSED = WebSocketState.CLOSED
+"""Looked up once, because it is compared after each read."""
+
+
+class Stage(Enum):
+    """What a connection is for."""
+
+    HTTP = "HTTP"
+    WEBSOCKET = "WebSocket"
+    CLOSING = "WebSocket, waiting for the peer's close frame"
+    LINGERING = "discarding input after the last answer"
+    CLOSED = "closed"
+
+
+class Connection:
+    """One TCP, TLS or Unix connection as its owner drives it; made by ``ServerWire.connect``.
+
+    The owner calls ``receive_*`` for what happens. After each such call, after deadlines and after wake-ups it goes
+    through ``ServerWire.take_dirty()``: for each connection it sends ``take()``, closes the transport if ``closing``
+    (after all that was taken is sent), drops it at once if ``aborted``, and reads or not as ``reading`` says. When the
+    transport is gone it calls ``receive_lost()``, also when it closed the transport itself.
+    """
+
+    __slots__ = (
+        "_link",
+        "_lingered",
+        "_out",
+        "_stage",
+        "_websocket",
+        "_wire",
+        "aborted",
+        "address",
+        "blocked",
+        "closing",
+        "dirty",
+        "ended",
+        "exchanges",
+        "half_closing",
+        "owner",
+        "reading",
+        "secure",
+        "timer",
+    )
+
+    def __init__(self, wire: ServerWire, address: str, secure: bool, owner: Any) -> None:
+        self.owner: Any = owner
+        """A slot for whoever drives the connection."""
+        self.address = address
+        """The peer, as ``Request.address``."""
+        self.secure = secure
+        """Whether the connection is TLS."""
+        self.reading = True
+        """Whether bytes are wanted now."""
+        self.closing = False
+        """Whether the transport is to be closed once everything taken is sent."""
+        self.half_closing = False
+        """Whether nothing follows what is taken now, so that the sending half may be closed: optional, a courtesy."""
+        self.aborted = False
+        """Whether the transport is to be dropped at once, because its peer takes nothing."""
+        self.dirty = False
+        """Whether the connection is on the server's list."""
+        self.blocked = False
+        """Whether the transport takes no more for now."""
+        self.ended = False
+        """Whether the peer sends no more."""
+        self.timer: Timer | None = wire.first_lane.arm(self)
+        """The deadline of whatever the connection is doing."""
+        self.exchanges: Exchanges | None = Exchanges(self, wire)
+        """The HTTP half, as long as it lasts."""
+        self._wire = wire
+        self._stage = Stage.HTTP
+        self._link: Link | None = None
+        self._websocket: WebSocketWire | None = None
+        self._out: list[bytes] | None = None
+        self._lingered = 0
+
+    def __repr__(self) -> str:
+        doing = self._stage.value if self.exchanges is None else self.exchanges.phase.value
+        return f"<Connection {self.address}: {doing}>"
+
+    @property
+    def buffered(self) -> int:
+        """Bytes of the peer's that are kept; parts of a WebSocket message are not counted."""
+        if self.exchanges is None:
+            return 0
+        reader = self.exchanges.reader
+        return len(reader.buffer) + (0 if reader.body is None else len(reader.body.data))
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait to be taken; frames of a WebSocket are not counted."""
+        return 0 if self._out is None else sum(map(len, self._out))
+
+    # Inputs
+
+    def receive_data(self, data: bytes | bytearray | memoryview) -> None:
+        """Takes what the peer sent, in any chunking; what is kept of ``data`` is copied. Never raises for the peer."""
+        websocket = self._websocket
+        if websocket is not None:
+            messages = websocket.receive(data)
+            if messages and self._link is not None:
+                self._wire.core.receive_messages(self._link, messages)
+            self._follow_websocket(websocket)
+        elif self.exchanges is not None:
+            self.exchanges.reader.receive(data)
+            self.exchanges.advance()
+            self._settle()
+        elif self._stage is Stage.LINGERING:
+            self._lingered += len(data)
+            if self._lingered > self._wire.config.max_linger:
+                self.close()
+
+    def receive_eof(self) -> None:
+        """Says that the peer sends no more. It still gets the answers to its whole requests; a held GET is over."""
+        if self.ended:
+            return
+        self.ended = True
+        if self._link is not None:
+            self._end_link(1006, None)
+            self.close()
+        elif self._stage is Stage.LINGERING:
+            self.close()
+        elif self.exchanges is not None:
+            self.exchanges.receive_eof()
+            self._settle()
+
+    def receive_lost(self) -> None:
+        """Says that the transport is gone; nothing is to be taken any more. Calling it again is harmless."""
+        self._end_link(1006, None)
+        if self._stage is not Stage.CLOSED:
+            self.close()
+        self.arm(None)
+        self._out = None
+        self._wire.forget(self)
+
+    def receive_blocked(self) -> None:
+        """Says that the transport takes no more for now."""
+        if self.blocked:
+            return
+        self.blocked = True
+        if self._link is not None:
+            self._wire.core.receive_blocked(self._link)
+        elif self.exchanges is not None:
+            if self.exchanges.phase in (Phase.IDLE, Phase.HELD):
+                self.arm(self._wire.send_lane)
+            self._settle()
+
+    def receive_unblocked(self) -> None:
+        """Says that the transport takes data again."""
+        if not self.blocked:
+            return
+        self.blocked = False
+        if self._link is not None and self._websocket is not None:
+            # Frames may have stayed with the link, and the latest pong with the WebSocket.
+            self._wire.core.receive_unblocked(self._link)
+            self._follow_websocket(self._websocket)
+            self.touch()
+        elif self.exchanges is not None:
+            if self.exchanges.phase in (Phase.IDLE, Phase.HELD):
+                self.arm(None)
+            if self._out is not None:
+                self.touch()
+            self.exchanges.advance()
+            self._settle()
+
+    def receive_answer(self, exchange: Exchange) -> None:
+        """Takes the core's word that ``exchange`` has its response."""
+        if self.exchanges is not None:
+            self.exchanges.receive_answer(exchange)
+            self._settle()
+
+    # Outputs
+
+    def take(self) -> bytes:
+        """Returns everything to be sent now, and forgets it."""
+        self.dirty = False
+        link = self._link
+        if link is None:
+            out = self._out
+            if out is None or (self.blocked and self.exchanges is not None):
+                return b""
+            self._out = None
+            return b"".join(out)
+        if link.closing or link.reading is not self.reading:
+            return self._take_changed(link)
+        if self.blocked:
+            return b""
+        frames = link.take()
+        if self._out is None:
+            if len(frames) == 1:
+                return frames[0].websocket
+            return b"".join([frame.websocket for frame in frames])
+        out, self._out = self._out, None
+        out += [frame.websocket for frame in frames]
+        return b"".join(out)
+
+    # WebSocket
+
+    def accept(self, handshake: Handshake, link: Link, response: Response, rest: bytearray) -> bool:
+        """Switches to WebSocket, of which ``rest`` came already. Returns False where the response cannot be sent."""
+        wire, core = self._wire, self._wire.core
+        try:
+            head = write_accept(response, handshake, server=wire.server_name)
+        except LocalProtocolError as error:
+            wire.report(error)
+            core.receive_link_closed(link, 1006, "the opening handshake could not be answered")
+            return False
+        self.send([head])
+        self.arm(None)
+        self.exchanges = None
+        self._stage = Stage.WEBSOCKET
+        self._link = link
+        self._websocket = WebSocketWire(core.engine_config.max_payload, wire.config.max_fragments)
+        self.reading = link.reading
+        if self.blocked:
+            core.receive_blocked(link)
+        if rest:
+            self.receive_data(rest)
+        return True
+
+    def _follow_websocket(self, websocket: WebSocketWire) -> None:
+        """Sends what the peer's control frames call for, and ends the link with the WebSocket."""
+        closed = websocket.state is CLOSED
+        # A blocked peer that floods us with pings finds the latest one answered, later.
+        if closed or not self.blocked:
+            control = websocket.take()
+            if control:
+                self.send([control])
+        if closed:
+            self._end_link(websocket.close_code, websocket.error)
+            self.finish(linger=websocket.error is not None)
+
+    def _take_changed(self, link: Link) -> bytes:
+        """Follows a link that was closed, paused or resumed, and returns what is to be sent."""
+        if not link.closing:
+            self.reading = link.reading
+            return self.take()
+        out, self._out = self._out or [], None
+        out += [frame.websocket for frame in link.take()]
+        if self._stage is Stage.WEBSOCKET and self._websocket is not None:
+            self._stage = Stage.CLOSING
+            self.reading = True
+            self._websocket.close(link.close_code)
+            out.append(self._websocket.take())
+            self.arm(self._wire.close_lane)
+        return b"".join(out)
+
+    def _end_link(self, code: int | None, error: str | None) -> None:
+        """Tells the core that its WebSocket is over."""
+        link, self._link = self._link, None
+        if link is not None:
+            self._wire.core.receive_link_closed(link, code, error)
+
+    # The end
+
+    def finish(self, *, linger: bool) -> None:
+        """Ends the connection after what is queued: at once, or when the peer has ended its part."""
+        if not linger or self.ended:
+            self.close()
+            return
+        self._drop_protocols()
+        self._stage = Stage.LINGERING
+        self.reading = self.half_closing = True
+        self.arm(self._wire.close_lane)
+        self.touch()
+
+    def close(self) -> None:
+        """Asks for the transport to be closed after what is queued, for which the peer gets a limited time."""
+        self._drop_protocols()
+        self._stage = Stage.CLOSED
+        self.reading = False
+        self.closing = True
+        self.arm(self._wire.send_lane)
+        self.touch()
+
+    def close_if_idle(self) -> None:
+        """Closes the connection unless a request is on its way; called when the server shuts down."""
+        exchanges = self.exchanges
+        if exchanges is not None and exchanges.phase is Phase.IDLE and not exchanges.reader.buffer:
+            self.close()
+
+    def close_due(self) -> None:
+        """The peer's close frame, or the end of what it sends, did not come in time."""
+        self._end_link(1006, None)
+        self.close()
+
+    def send_due(self) -> None:
+        """The peer takes nothing: the transport is dropped with what it holds."""
+        self.close()
+        self.arm(None)
+        self.aborted = True
+        self._wire.forget(self)
+
+    def turn_due(self) -> None:
+        """A pipelined request has its turn."""
+        self.timer = None
+        if self.exchanges is not None:
+            self.exchanges.advance()
+            self._settle()
+
+    def _drop_protocols(self) -> None:
+        if self.exchanges is not None:
+            self.exchanges.abandon()
+        self.exchanges = self._websocket = None
+
+    # What all stages share
+
+    def touch(self) -> None:
+        """Puts the connection on the server's list of those with something to do."""
+        if not self.dirty:
+            self.dirty = True
+            self._wire.touched.append(self)
+
+    def send(self, pieces: list[bytes]) -> None:
+        """Queues bytes."""
+        if self._out is None:
+            self._out = pieces
+        else:
+            self._out += pieces
+        self.touch()
+
+    def arm(self, lane: Lane[Connection] | None) -> None:
+        """Replaces the deadline of what the connection is doing."""
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = None if lane is None else lane.arm(self)
+
+    def _settle(self) -> None:
+        """Decides whether to go on reading HTTP."""
+        exchanges = self.exchanges
+        if exchanges is not None:
+            reading = exchanges.reading and not (self.blocked or self.ended)
+            if reading is not self.reading:
+                self.reading = reading
+                self.touch()

@@ -1,0 +1,381 @@
+"""The server side of one WebSocket without I/O: bytes in, whole messages and control answers out (RFC 6455).
+
+It begins after the 101: the handshake is another module's, and what a message means is Engine.IO's. No extension is
+negotiated, so a message is the bytes of its frames.
+
+Rule 1: every frame header is judged here, before its body is awaited. Sizes and counts are bounded at that place and no
+other; wsproto, which bounds nothing, only ever sees single whole frames that passed.
+
+Rule 2: an idle connection holds no buffer and no wsproto object. Idle means: no partial frame, no fragmented message
+that is still open.
+
+Rule 3: what the peer sent never raises, and its words never come back in an error: failures have fixed texts.
+
+The hot road lies in ``_read``: a whole, final, short text or binary frame is read there in line. Everything else takes
+the slow road through ``_judge`` and ``_accept``; a test compares both with wsproto, in every chunking. The client's
+half will need the mask rule of ``_judge`` turned round, and keys from its caller.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+from wsproto.frame_protocol import FrameProtocol, ParseFailed
+
+from sioproto.errors import LocalProtocolError
+
+_FINAL_TEXT: Final = 0x81
+_FINAL_BINARY: Final = 0x82
+_CONTINUATION: Final = 0x0
+_BINARY: Final = 0x2
+_CLOSE: Final = 0x8
+_PING: Final = 0x9
+_PONG: Final = 0xA
+
+_PROTOCOL_ERROR: Final = 1002
+_NO_STATUS: Final = 1005
+_ABNORMAL: Final = 1006
+_INVALID_DATA: Final = 1007
+_POLICY_VIOLATION: Final = 1008
+_TOO_BIG: Final = 1009
+
+_TRANSLATE_FROM: Final = 1024
+"""Body size in bytes from which four translations beat one big-integer XOR, whose cost per byte is higher."""
+
+_XOR: Final = [bytes(a ^ b for a in range(256)) for b in range(256)]
+"""For each byte of a masking key, the translation table that applies it."""
+
+_BODY: Final = [6] * 126 + [8, 14]
+"""Where the body of a masked frame begins, by the seven bits of its length field."""
+
+_ANSWERS: Final = FrameProtocol(client=False, extensions=[])
+"""Writes the control frames of all connections: writing an unmasked, extension-free frame keeps no state in wsproto."""
+
+_from_bytes = int.from_bytes
+
+
+class WebSocketState(Enum):
+    """How far the closing handshake is (RFC 6455, 7)."""
+
+    OPEN = "open"
+    CLOSING = "closing"
+    """Our close frame is queued or sent; the peer's is awaited."""
+    CLOSED = "closed"
+    """Both close frames were seen, or the connection failed and ours is queued, or the bytes ended."""
+
+
+class WebSocketWire:
+    """Reads one client's frames, and writes the control frames that they call for.
+
+    ``max_payload`` bounds a message in bytes, however it is framed; ``max_fragments`` bounds the frames of one message.
+    After each ``receive`` and ``close`` the caller sends what ``take`` returns, and once ``state`` is ``CLOSED``, it
+    drops the connection after that.
+
+    Held memory: at most one message (``max_payload`` bytes) and one header or control frame (131 bytes); a body is kept
+    as it arrives, never allocated because a header announced it. At most one pong and one close frame wait to be taken.
+    """
+
+    __slots__ = (
+        "max_payload",
+        "max_fragments",
+        "state",
+        "close_code",
+        "error",
+        "peer_closed",
+        "_short",
+        "_held",
+        "_need",
+        "_message",
+        "_ping",
+        "_close",
+    )
+
+    def __init__(self, max_payload: int, max_fragments: int = 1024) -> None:
+        self.max_payload = max_payload
+        self.max_fragments = max_fragments
+        self.state = WebSocketState.OPEN
+        self.close_code: int | None = None
+        """The peer's code (1005: it gave none), ours after a failure, 1006 after an end without a close frame."""
+        self.error: str | None = None
+        """Why the connection failed, a fixed text; ``None`` while open and after a clean close."""
+        self.peer_closed = False
+        """Whether the peer's close frame came, and was valid."""
+        self._short = min(125, max_payload)
+        self._held: bytearray | None = None
+        self._need = 0
+        self._message: _FragmentedMessage | None = None
+        self._ping: bytes | None = None
+        self._close = b""
+
+    def receive(self, data: bytes | bytearray | memoryview) -> list[str | bytes]:
+        """Takes bytes as read, in any chunking, and returns the messages that are whole now, in order.
+
+        Nothing of ``data`` is referenced after the call. Never raises for what the peer sent: a failure shows in
+        ``state``, ``close_code`` and ``error``, and the messages before the bad frame are still returned. After
+        ``close`` messages are dropped, control frames still handled; once ``CLOSED``, bytes are discarded. The work is
+        linear in the bytes received, in any chunking.
+        """
+        if self.state is not WebSocketState.OPEN:
+            if self.state is WebSocketState.CLOSING:
+                self._read(data)
+            return []
+        return self._read(data)
+
+    def take(self) -> bytes:
+        """Returns the control frames to be sent now, ``b""`` when there are none, and forgets them."""
+        frames = self._close
+        if self._ping is not None:
+            # Before the close frame: nothing may follow that one which the peer would have to read.
+            frames = bytes(_ANSWERS.pong(self._ping)) + frames
+            self._ping = None
+        self._close = b""
+        return frames
+
+    def close(self, code: int | None = None, reason: str = "") -> None:
+        """Starts the closing handshake: queues a close frame, with an empty body for ``None`` (RFC 6455, 5.5.1).
+
+        Does nothing when the connection is closing or closed. The caller limits the wait for the peer's answer. Raises
+        ``LocalProtocolError`` for a code that may not be sent, for a reason without a code, and for one that is not
+        encodable or over 123 bytes in UTF-8.
+        """
+        if code is None:
+            if reason:
+                raise LocalProtocolError("a close reason needs a close code")
+        elif not _is_sendable(code):
+            raise LocalProtocolError(f"close code {code} may not be sent")
+        try:
+            size = len(reason.encode())
+        except UnicodeEncodeError:
+            raise LocalProtocolError("the close reason has no UTF-8 form") from None
+        if size > 123:
+            raise LocalProtocolError(f"the close reason takes {size} bytes in UTF-8, more than 123")
+        if self.state is WebSocketState.OPEN:
+            self._close = _close_frame(code, reason)
+            self.state = WebSocketState.CLOSING
+
+    def receive_eof(self) -> None:
+        """Takes the end of the peer's bytes. Without a close frame before it, that is a failure with code 1006.
+
+        Answers that were not taken are dropped then, since nobody is left to read them.
+        """
+        if self.state is not WebSocketState.CLOSED:
+            self._end(_ABNORMAL, "the connection ended without a close frame")
+            self._ping = None
+            self._close = b""
+
+    def _read(self, data: bytes | bytearray | memoryview) -> list[str | bytes]:
+        """Reads all whole frames and keeps the rest, if the connection is still alive then."""
+        chunk: bytes | bytearray
+        held = self._held
+        if held is not None:
+            # Nothing is looked at before the awaited step (the next header field, the whole frame) is there, and a
+            # bytearray grows in steps that grow with it: that keeps the work linear when bytes come one by one.
+            held += data
+            if len(held) < self._need:
+                return []
+            chunk = held
+            self._held = None
+        else:
+            chunk = data if isinstance(data, bytes) else bytes(data)
+        messages: list[str | bytes] = []
+        short = self._short
+        position = 0
+        end = len(chunk)
+        try:
+            while position < end:
+                # The hot road: the shortest header that a client may send is six bytes, key included.
+                if end - position >= 6 and self._message is None:
+                    first = chunk[position]
+                    size = chunk[position + 1] - 128
+                    body = position + 6
+                    stop = body + size
+                    if 0 <= size <= short and stop <= end and _FINAL_TEXT <= first <= _FINAL_BINARY:
+                        key = chunk[position + 2 : body] * ((size + 3) >> 2)
+                        number = _from_bytes(chunk[body:stop]) ^ _from_bytes(key[:size])
+                        plain = number.to_bytes(size)
+                        messages.append(plain.decode() if first == _FINAL_TEXT else plain)
+                        position = stop
+                        continue
+                need = self._judge(chunk, position, end - position)
+                if need == 0:
+                    break
+                if need > end - position:
+                    self._need = need
+                    self._held = bytearray(chunk[position:])
+                    break
+                message = self._accept(chunk, position, position + need)
+                if message is not None:
+                    messages.append(message)
+                elif self.state is WebSocketState.CLOSED:
+                    break
+                position += need
+        except (UnicodeDecodeError, ParseFailed):
+            # All that `_judge` lets through is well-formed, so this is about UTF-8 and nothing else.
+            self._fail(_INVALID_DATA, "text is not valid UTF-8")
+        return messages
+
+    def _judge(self, data: bytes | bytearray, start: int, available: int) -> int:
+        """Judges the frame header at ``start``, as far as it is there, without changing anything but for a failure.
+
+        Returns how many bytes from ``start`` on the whole frame takes, or, when the header is not whole, how many show
+        its next field; 0 after a failure (RFC 6455, 5.2 and 5.4).
+        """
+        if available < 2:
+            return 2
+        first = data[start]
+        second = data[start + 1]
+        if first & 0x70:
+            return self._fail(_PROTOCOL_ERROR, "a reserved bit is set without an extension")
+        if not second & 0x80:
+            return self._fail(_PROTOCOL_ERROR, "a frame from the client is not masked")
+        opcode = first & 0x0F
+        size = second & 0x7F
+        if opcode >= _CLOSE:
+            if opcode > _PONG:
+                return self._fail(_PROTOCOL_ERROR, "reserved opcode")
+            if first < 0x80:
+                return self._fail(_PROTOCOL_ERROR, "a control frame is fragmented")
+            if size > 125:
+                return self._fail(_PROTOCOL_ERROR, "a control frame is longer than 125 bytes")
+            if opcode == _CLOSE and size == 1:
+                return self._fail(_PROTOCOL_ERROR, "a close frame holds half a code")
+            return 6 + size
+        if opcode > _BINARY:
+            return self._fail(_PROTOCOL_ERROR, "reserved opcode")
+        message = self._message
+        if message is None:
+            if opcode == _CONTINUATION:
+                return self._fail(_PROTOCOL_ERROR, "a continuation frame without a message to continue")
+        elif opcode != _CONTINUATION:
+            return self._fail(_PROTOCOL_ERROR, "a new message inside a fragmented one")
+        elif message.count >= self.max_fragments:
+            return self._fail(_POLICY_VIOLATION, "too many fragments in a message")
+        header = _BODY[size]
+        if header != 6:
+            if available < header - 4:
+                return header - 4
+            size = _from_bytes(data[start + 2 : start + header - 4])
+            if size >> 63:
+                return self._fail(_PROTOCOL_ERROR, "the top bit of a length is set")
+            if size < (126 if header == 8 else 65536):
+                return self._fail(_PROTOCOL_ERROR, "a length is not in its shortest form")
+        if size + (0 if message is None else message.size) > self.max_payload:
+            return self._fail(_TOO_BIG, "a message is too big")
+        return header + size
+
+    def _accept(self, data: bytes | bytearray, start: int, stop: int) -> str | bytes | None:
+        """Takes the whole frame from ``start`` to ``stop``, which was judged; returns the message that it completes.
+
+        Raises ``UnicodeDecodeError`` or ``ParseFailed`` for text that is not UTF-8.
+        """
+        first = data[start]
+        body = start + _BODY[data[start + 1] & 0x7F]
+        message = self._message
+        if first == _FINAL_TEXT:
+            return unmask(data, body, stop).decode()
+        if first == _FINAL_BINARY:
+            return bytes(unmask(data, body, stop))
+        opcode = first & 0x0F
+        if opcode == _CLOSE:
+            self._receive_close(bytes(unmask(data, body, stop)))
+        elif opcode == _PING:
+            # Only the latest is answered, so that a flood of pings queues one pong (RFC 6455, 5.5.3). The peer's
+            # close frame ends this duty, our own does not (5.5.2).
+            self._ping = bytes(unmask(data, body, stop))
+        elif opcode != _PONG:
+            if message is None:
+                message = self._message = _FragmentedMessage()
+            whole = message.add(bytes(data[start:stop]), stop - body)
+            if whole is not None:
+                self._message = None
+            return whole
+        return None
+
+    def _receive_close(self, body: bytes) -> None:
+        """Takes the body of the peer's close frame, and echoes it unless ours is on its way (RFC 6455, 5.5.1).
+
+        wsproto 1.3 is not asked, because it refuses code 1014, which the registry of codes has since the RFC.
+        """
+        code = None
+        if body:
+            code = _from_bytes(body[:2])
+            if not _is_sendable(code):
+                self._fail(_PROTOCOL_ERROR, "a close code is invalid")
+                return
+        reason = body[2:].decode()
+        if self.state is WebSocketState.OPEN:
+            self._close = _close_frame(code, reason)
+        self.peer_closed = True
+        self._end(_NO_STATUS if code is None else code, None)
+
+    def _fail(self, code: int, error: str) -> int:
+        """Fails the connection: queues a close frame unless ours is on its way (RFC 6455, 7.1.7). Returns 0."""
+        if self.state is WebSocketState.OPEN:
+            self._close = _close_frame(code, error)
+        self._end(code, error)
+        return 0
+
+    def _end(self, code: int, error: str | None) -> None:
+        self.state = WebSocketState.CLOSED
+        self.close_code = code
+        self.error = error
+        self._held = None
+        self._message = None
+
+
+class _FragmentedMessage:
+    """A message of which the last fragment has not come. wsproto unmasks its frames and checks UTF-8 across them."""
+
+    __slots__ = ("_binary", "_protocol", "_text", "count", "size")
+
+    def __init__(self) -> None:
+        self.count = 0
+        """Fragments so far."""
+        self.size = 0
+        """The bytes of their bodies."""
+        self._text: list[str] = []
+        self._binary: list[bytes] = []
+        self._protocol = FrameProtocol(client=False, extensions=[])
+
+    def add(self, frame: bytes, size: int) -> str | bytes | None:
+        """Adds one whole, judged frame with a body of ``size`` bytes; returns the message if that was its last.
+
+        Raises wsproto's ``ParseFailed`` as soon as a text cannot become valid UTF-8 any more.
+        """
+        self.count += 1
+        self.size += size
+        self._protocol.receive_bytes(frame)
+        for part in self._protocol.received_frames():
+            if isinstance(part.payload, str):
+                self._text.append(part.payload)
+                if part.message_finished:
+                    return "".join(self._text)
+            elif isinstance(part.payload, bytes):
+                self._binary.append(part.payload)
+                if part.message_finished:
+                    return b"".join(self._binary)
+        return None
+
+
+def _is_sendable(code: int) -> bool:
+    """Whether a close frame may carry ``code``: RFC 6455, 7.4, and the registry of codes that it founded."""
+    return 3000 <= code <= 4999 or 1000 <= code <= 1003 or 1007 <= code <= 1014
+
+
+def _close_frame(code: int | None, reason: str) -> bytes:
+    return bytes(_ANSWERS.close(code, reason))
+
+
+def unmask(data: bytes | bytearray, start: int, stop: int) -> bytes | bytearray:
+    """Returns the body from ``start`` to ``stop`` unmasked with the key in the four bytes before it (RFC 6455, 5.3)."""
+    size = stop - start
+    if size < _TRANSLATE_FROM:
+        key = data[start - 4 : start] * ((size + 3) >> 2)
+        return (_from_bytes(data[start:stop]) ^ _from_bytes(key[:size])).to_bytes(size)
+    body = bytearray(size)
+    body[0::4] = data[start:stop:4].translate(_XOR[data[start - 4]])
+    body[1::4] = data[start + 1 : stop : 4].translate(_XOR[data[start - 3]])
+    body[2::4] = data[start + 2 : stop : 4].translate(_XOR[data[start - 2]])
+    body[3::4] = data[start + 3 : stop : 4].translate(_XOR[data[start - 1]])
+    return body

@@ -1,0 +1,62 @@
+"""Socket.IO as a pure state machine: no I/O, no clock, no threads, no randomness.
+
+Handlers are written against ``Socket``, ``Namespace`` and the ``Server`` of a binding, such as ``sioproto_asyncio``.
+Who embeds the core in an event loop of their own drives ``sioproto.socketio.SocketServer`` or
+``sioproto.app.Server``.
+"""
+
+from sioproto.app.dispatch import Ack
+from sioproto.config import CorsPolicy, EngineConfig, HttpCompression, SessionCookie, SocketConfig
+from sioproto.engineio.request import Request, Response
+from sioproto.engineio.session import Session
+from sioproto.environment import Environment
+from sioproto.errors import (
+    AckTimeout,
+    ConnectError,
+    Disconnected,
+    Forbidden,
+    LocalProtocolError,
+    OptionError,
+    ProtocolError,
+    RemoteProtocolError,
+    ReservedEventError,
+)
+from sioproto.pending import Pending
+from sioproto.socketio.adapter import Adapter
+from sioproto.socketio.dynamic import DynamicNamespace
+from sioproto.socketio.handshake import Handshake
+from sioproto.socketio.namespace import Namespace
+from sioproto.socketio.operator import BroadcastOperator
+from sioproto.socketio.socket import Socket
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Ack",
+    "AckTimeout",
+    "Adapter",
+    "BroadcastOperator",
+    "ConnectError",
+    "CorsPolicy",
+    "Disconnected",
+    "DynamicNamespace",
+    "EngineConfig",
+    "Environment",
+    "Forbidden",
+    "Handshake",
+    "HttpCompression",
+    "LocalProtocolError",
+    "Namespace",
+    "OptionError",
+    "Pending",
+    "ProtocolError",
+    "RemoteProtocolError",
+    "Request",
+    "ReservedEventError",
+    "Response",
+    "Session",
+    "SessionCookie",
+    "Socket",
+    "SocketConfig",
+    "__version__",
+]

@@ -1,0 +1,97 @@
+"""Sequences with user code in them: each is written once, as a coroutine that any runtime can drive.
+
+``def`` and ``async def`` hooks are both welcome: what a hook returns is awaited if it can be.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sioproto.engineio.request import Exchange, Request, Response
+from sioproto.errors import ConnectError, Forbidden
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sioproto.handlers import Listener
+    from sioproto.socketio.connecting import ConnectTicket
+    from sioproto.socketio.dynamic import DynamicNamespace
+    from sioproto.socketio.server import SocketServer
+    from sioproto.socketio.socket import Socket
+
+
+async def value_of(result: Any) -> Any:
+    """Returns what a hook returned, awaited if need be."""
+    return await result if hasattr(type(result), "__await__") else result
+
+
+async def connect(
+    core: SocketServer, report: Callable[[BaseException, str], None], ticket: ConnectTicket, socket: Socket
+) -> None:
+    """Runs the middlewares of a namespace and accepts or refuses a socket.
+
+    A middleware that is still waiting when the client goes has answered in vain, which does no harm.
+    """
+    try:
+        for middleware in socket.namespace.middlewares():
+            await value_of(middleware.call(socket))
+            if not ticket.alive:
+                return
+    except ConnectError as refusal:
+        core.refuse(ticket, refusal.message, refusal.data)
+    except Exception as error:  # a user's code: the client learns nothing of it
+        report(error, f"middleware of {socket.namespace.name}")
+        core.refuse(ticket, "Internal server error")
+    else:
+        core.accept(ticket)
+
+
+async def allow_namespace(
+    core: SocketServer, report: Callable[[BaseException, str], None], ticket: ConnectTicket, parent: DynamicNamespace
+) -> None:
+    """Asks a predicate whether a name belongs to its dynamic namespace."""
+    allowed = False
+    try:
+        rule: Callable[..., Any] = parent.rule  # type: ignore[assignment]  # a pattern never asks
+        allowed = bool(await value_of(rule(ticket.name, ticket.auth)))
+    except Exception as error:  # a user's code: it counts as a no
+        report(error, "predicate of a dynamic namespace")
+    core.answer_namespace(ticket, allowed)
+
+
+async def allow_request(
+    core: SocketServer, report: Callable[[BaseException, str], None], hook: Callable[[Request], Any], exchange: Exchange
+) -> None:
+    """Asks the ``allow_request`` hook whether a request may open a session."""
+    refusal: str | None = None
+    try:
+        if await value_of(hook(exchange.request)) is False:
+            refusal = "Forbidden"
+    except Forbidden as error:
+        refusal = error.message
+    except Exception as error:  # a user's code: the client learns nothing of it
+        report(error, "allow_request")
+        refusal = "Forbidden"
+    core.answer_request(exchange, refusal)
+
+
+async def answer_foreign(
+    core: SocketServer,
+    report: Callable[[BaseException, str], None],
+    fallback: Listener | None,
+    exchange: Exchange,
+    body: bytes,
+) -> None:
+    """Answers a request that is not Socket.IO's: by the user's ``fallback``, else with 404."""
+    response: Response | None = None
+    if fallback is not None:
+        try:
+            response = await value_of(fallback.call(*fallback.fit((exchange.request, body))))
+            if response is not None and not isinstance(response, Response):
+                raise TypeError(f"fallback returned {type(response).__name__} instead of a Response or None")
+        except Exception as error:  # a user's code: the client learns nothing of it
+            report(error, "fallback")
+            response = Response(500, [("Content-Type", "text/plain; charset=utf-8")], b"Internal Server Error")
+    if response is None:
+        response = Response(404, [("Content-Type", "text/plain; charset=utf-8")], b"Not Found")
+    core.engine.answer_foreign(exchange, response)

@@ -1,0 +1,376 @@
+"""The server that applications write handlers for, on any runtime.
+
+It takes the events of the Socket.IO floor and runs user code for them; what it needs from a runtime is the small port
+in ``runtime``. Bindings add what moves bytes and time (``serve``, ``run``, ``close``) and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from sioproto.app import flows
+from sioproto.app.dispatch import Dispatcher
+from sioproto.config import EngineConfig, SocketConfig
+from sioproto.engineio.events import ForeignRequest, ObserverFailed, RequestAsked, RequestRefused
+from sioproto.errors import OptionError
+from sioproto.handlers import Listener
+from sioproto.pending import Pending
+from sioproto.socketio.events import ConnectAsked, NamespaceAsked, NamespaceCreated, SocketEvent
+from sioproto.socketio.parser import Parser
+from sioproto.socketio.server import SocketServer
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from sioproto.app.runtime import Runtime
+    from sioproto.engineio.link import Link
+    from sioproto.engineio.request import Exchange, Request
+    from sioproto.engineio.server import EngineServer
+    from sioproto.socketio.adapter import Adapter
+    from sioproto.socketio.dynamic import DynamicNamespace
+    from sioproto.socketio.namespace import Namespace
+    from sioproto.socketio.operator import BroadcastOperator
+    from sioproto.timers import Timers
+
+N = TypeVar("N", bound="Namespace")
+M = TypeVar("M", bound="Callable[..., Any]")
+H = TypeVar("H", bound="Callable[..., Any]")
+
+
+class Server:
+    """A Socket.IO server. What is said of a namespace without naming one is about the main namespace, ``/``.
+
+    ``on_error(error, where)`` gets whatever a handler, middleware or hook raises; without it the runtime logs it.
+    ``fallback(request, body)`` answers requests that are not Socket.IO's with a ``Response``, or None for 404.
+    ``allow_request(request)`` raises ``Forbidden`` to refuse a session before it opens. Hooks may be ``def`` or ``async
+    def``. ``loads`` and ``dumps`` replace the JSON codec. ``max_parked`` is how many bytes of a client's events may
+    wait for handlers before reading from it stops.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        engine_config: EngineConfig | None = None,
+        config: SocketConfig | None = None,
+        on_error: Callable[[BaseException, str], object] | None = None,
+        fallback: Callable[..., Any] | None = None,
+        allow_request: Callable[[Request], Any] | None = None,
+        adapter: Callable[[Namespace], Adapter] | None = None,
+        loads: Callable[[str], Any] | None = None,
+        dumps: Callable[[Any], str] | None = None,
+        max_parked: int = 1024 * 1024,
+    ) -> None:
+        if max_parked <= 0:
+            raise OptionError(f"max_parked must be above 0, not {max_parked!r}")
+        engine_config = engine_config or EngineConfig()
+        config = config or SocketConfig()
+        self._runtime = runtime
+        self._on_error = on_error
+        self._fallback = None if fallback is None else Listener(fallback)
+        self._allow_request = allow_request
+        self._core = SocketServer(
+            engine_config,
+            config,
+            runtime.environment,
+            parser=Parser(
+                loads=loads,
+                dumps=dumps,
+                max_attachments=config.max_attachments,
+                max_payload=engine_config.max_payload,
+                max_arguments=config.max_arguments,
+                max_depth=config.max_depth,
+                max_event_name=config.max_event_name,
+                max_namespace_name=config.max_namespace_name,
+            ),
+            waiting=runtime,
+            wake=runtime.wake,
+            asks_requests=allow_request is not None,
+            adapter=adapter,
+        )
+        self._dispatcher = Dispatcher(self._core, runtime, self._report, max_parked)
+        self._advancing = False
+        self._stopping: Pending[None] | None = None
+        self._closing = False
+
+    # What there is
+
+    @property
+    def sockets(self) -> Namespace:
+        """The main namespace, ``/``."""
+        return self._core.sockets
+
+    @property
+    def engine(self) -> EngineServer:
+        """The Engine.IO server below."""
+        return self._core.engine
+
+    @overload
+    def of(self, name: str) -> Namespace: ...
+    @overload
+    def of(self, name: str, namespace_class: type[N]) -> N: ...
+    @overload
+    def of(self, name: re.Pattern[str] | Callable[..., Any]) -> DynamicNamespace: ...
+    def of(self, name: Any, namespace_class: Any = None) -> Any:
+        """Returns a namespace, made at the first call; see ``SocketServer.of`` for patterns, predicates and classes."""
+        namespace = self._core.of(name, namespace_class) if namespace_class else self._core.of(name)
+        self._advance()
+        return namespace
+
+    # Handlers of the main namespace
+
+    def use(self, middleware: M) -> M:
+        """Registers a middleware of the main namespace; see ``Namespace.use``."""
+        return self.sockets.use(middleware)
+
+    @overload
+    def on(self, event: str, handler: H, *, wire: bool = False, concurrent: bool = False) -> H: ...
+    @overload
+    def on(
+        self, event: str, handler: None = None, *, wire: bool = False, concurrent: bool = False
+    ) -> Callable[[H], H]: ...
+    def on(self, event: str, handler: Any = None, *, wire: bool = False, concurrent: bool = False) -> Any:
+        """Registers a handler in the main namespace; its first argument is the socket. See ``Namespace.on``."""
+        return self.sockets.on(event, handler, wire=wire, concurrent=concurrent)
+
+    @overload
+    def once(self, event: str, handler: H, *, wire: bool = False) -> H: ...
+    @overload
+    def once(self, event: str, handler: None = None, *, wire: bool = False) -> Callable[[H], H]: ...
+    def once(self, event: str, handler: Any = None, *, wire: bool = False) -> Any:
+        """Like ``on``, for the next time only."""
+        return self.sockets.once(event, handler, wire=wire)
+
+    def off(self, event: str, handler: Callable[..., Any] | None = None, *, wire: bool = False) -> None:
+        """Removes one handler of an event in the main namespace, or all of them."""
+        self.sockets.off(event, handler, wire=wire)
+
+    # Sending in the main namespace
+
+    def emit(self, event: str, *args: Any) -> None:
+        """Sends an event to every socket of the main namespace; see ``BroadcastOperator.emit``."""
+        self.sockets.emit(event, *args)
+
+    def send(self, *args: Any) -> None:
+        """Emits the event ``message``."""
+        self.sockets.send(*args)
+
+    def to(self, *rooms: str) -> BroadcastOperator:
+        """Whoever is in one of these rooms. A socket's id is a room, too."""
+        return self.sockets.to(*rooms)
+
+    def in_(self, *rooms: str) -> BroadcastOperator:
+        """The same as ``to``."""
+        return self.sockets.to(*rooms)
+
+    def except_(self, *rooms: str) -> BroadcastOperator:
+        """Everybody who is in none of these rooms."""
+        return self.sockets.except_(*rooms)
+
+    @property
+    def volatile(self) -> BroadcastOperator:
+        """Everybody whom an event can be sent to at once; the others miss it."""
+        return self.sockets.volatile
+
+    @property
+    def local(self) -> BroadcastOperator:
+        """Only the sockets of this server, not of others in a cluster."""
+        return self.sockets.local
+
+    def compress(self, compress: bool) -> BroadcastOperator:
+        """Everybody, and whether a transport may compress the event."""
+        return self.sockets.compress(compress)
+
+    # Work that is nobody's handler
+
+    def sleep(self, seconds: float) -> Pending[None]:
+        """Returns what is done after that many seconds: ``await io.sleep(1)`` in a handler or a spawned function."""
+        pending: Pending[None] = Pending(self._runtime)
+        self._core.timers.after(max(0.0, seconds), lambda: _resolve(pending))
+        self._runtime.wake(False)
+        return pending
+
+    def spawn(self, function: Callable[..., Any], *args: Any) -> None:
+        """Runs ``function(*args)``, ``def`` or ``async def``, beside everything else. What it raises goes to
+        ``on_error``.
+        """
+        self._start(self._spawned(function, args))
+
+    # Inputs, outputs and time: the verbs of the floors below
+
+    @property
+    def engine_config(self) -> EngineConfig:
+        """The options of the Engine.IO floor."""
+        return self._core.engine_config
+
+    @property
+    def timers(self) -> Timers:
+        """All deadlines of this server."""
+        return self._core.timers
+
+    def receive_request(self, request: Request, owner: object = None) -> Exchange:
+        """Takes the head of a request; see ``EngineServer.receive_request``."""
+        exchange = self._core.receive_request(request, owner)
+        self._advance()
+        return exchange
+
+    def receive_body(self, exchange: Exchange, body: bytes) -> None:
+        """Takes the body of a request; see ``EngineServer.receive_body``."""
+        self._core.receive_body(exchange, body)
+        self._advance()
+
+    def receive_oversize(self, exchange: Exchange) -> None:
+        """See ``EngineServer.receive_oversize``."""
+        self._core.receive_oversize(exchange)
+        self._advance()
+
+    def receive_abort(self, exchange: Exchange) -> None:
+        """See ``EngineServer.receive_abort``."""
+        self._core.receive_abort(exchange)
+        self._advance()
+
+    def receive_messages(self, link: Link, messages: Sequence[str | bytes]) -> None:
+        """Takes whole messages of a WebSocket; see ``EngineServer.receive_messages``."""
+        self._core.receive_messages(link, messages)
+        self._advance()
+
+    def receive_link_closed(self, link: Link, code: int | None = None, error: str | None = None) -> None:
+        """See ``EngineServer.receive_link_closed``."""
+        self._core.receive_link_closed(link, code, error)
+        self._advance()
+
+    def receive_blocked(self, link: Link) -> None:
+        """See ``EngineServer.receive_blocked``."""
+        self._core.receive_blocked(link)
+
+    def receive_unblocked(self, link: Link) -> None:
+        """See ``EngineServer.receive_unblocked``."""
+        self._core.receive_unblocked(link)
+
+    def take_dirty(self) -> list[Exchange | Link]:
+        """Returns the carriers with output; see ``EngineServer.take_dirty``."""
+        self._advance()
+        carriers = self._core.take_dirty()
+        self._advance()
+        return carriers
+
+    def next_deadline(self) -> float | None:
+        """Returns when ``handle_timeout`` wants to be called; None for never."""
+        return self._core.next_deadline()
+
+    def handle_timeout(self) -> None:
+        """Does what is due now. Calling it too early does nothing."""
+        self._core.handle_timeout()
+        self._advance()
+
+    # The end
+
+    def stop(self, grace: float) -> Pending[None]:
+        """Ends everything within ``grace`` seconds; the result is done when no session and no handler is left.
+
+        New sessions get 503 and nothing more is read from clients. Handlers that run get half of the time to finish.
+        Then each socket gets ``disconnecting`` and ``disconnect`` with ``"server shutting down"``, what was queued is
+        delivered and the transports are closed, which tells stock clients to come back elsewhere. What is left when
+        the time is over is cut off. A second call returns the same result.
+        """
+        if self._stopping is None:
+            self._stopping = Pending(self._runtime)
+            self._core.stop_accepting()
+            for session in list(self.engine.sessions.values()):
+                session.pause()
+            self._core.timers.after(max(grace / 2, 0.001), self._close_all)
+            self._core.timers.after(max(grace, 0.002), self._cut_off)
+            self._check_stopped()
+            self._runtime.wake(False)
+        return self._stopping
+
+    def _close_all(self) -> None:
+        if not self._closing:
+            self._closing = True
+            self._core.shut_down()
+            self._advance()
+
+    def _cut_off(self) -> None:
+        self._close_all()
+        self.engine.close(discard=True)
+        self._advance()
+        if self._stopping is not None:
+            self._stopping.resolve(None)
+
+    def _check_stopped(self) -> None:
+        if self._stopping is not None and not self._stopping.done and not self._dispatcher.running:
+            self._close_all()
+            if not self.engine.sessions and not self._dispatcher.running:
+                self._stopping.resolve(None)
+
+    # What the floor below tells
+
+    def _advance(self) -> None:
+        # A handler that is called in place may lead back here; what it caused is taken by the loop that is running.
+        if self._advancing:
+            return
+        self._advancing = True
+        try:
+            while events := self._core.events():
+                for event in events:
+                    self._handle(event)
+        finally:
+            self._advancing = False
+        if self._stopping is not None:
+            self._check_stopped()
+
+    def _handle(self, event: SocketEvent) -> None:
+        if isinstance(event, ConnectAsked):
+            if event.socket.namespace.middlewares():
+                self._start(flows.connect(self._core, self._report, event.ticket, event.socket))
+            else:
+                self._core.accept(event.ticket)
+        elif isinstance(event, NamespaceAsked):
+            self._start(flows.allow_namespace(self._core, self._report, event.ticket, event.parent))
+        elif isinstance(event, ForeignRequest):
+            self._start(flows.answer_foreign(self._core, self._report, self._fallback, event.exchange, event.body))
+        elif isinstance(event, RequestAsked):
+            if self._allow_request is not None:
+                self._start(flows.allow_request(self._core, self._report, self._allow_request, event.exchange))
+        elif isinstance(event, NamespaceCreated):
+            for listener in self.sockets.lifecycle_listeners("new_namespace"):
+                self._start(self._spawned(listener.call, (event.namespace,)))
+        elif isinstance(event, ObserverFailed):
+            self._report(event.error, f"observer of {event.where}")
+        elif isinstance(event, RequestRefused):
+            pass  # told to engine observers by the engine itself
+        else:
+            self._dispatcher.take(event)
+
+    def _start(self, run: Coroutine[Any, Any, None]) -> None:
+        self._dispatcher.running += 1
+        self._runtime.start(self._counted(run))
+
+    async def _counted(self, run: Coroutine[Any, Any, None]) -> None:
+        try:
+            await run
+        finally:
+            self._dispatcher.running -= 1
+            self._advance()
+            self._runtime.wake(False)
+
+    async def _spawned(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        try:
+            await flows.value_of(function(*args))
+        except Exception as error:  # a user's code: its failure is reported and stops nobody
+            self._report(error, f"spawned {getattr(function, '__qualname__', 'function')}")
+
+    def _report(self, error: BaseException, where: str) -> None:
+        if self._on_error is None:
+            self._runtime.report(error, where)
+            return
+        try:
+            self._on_error(error, where)
+        except Exception as second:  # the hook itself failed: both are told
+            self._runtime.report(error, where)
+            self._runtime.report(second, "on_error")
+
+
+def _resolve(pending: Pending[None]) -> None:
+    pending.resolve(None)

@@ -1,0 +1,187 @@
+"""Every option of the core, with its default and its unit; and the one place where options by name become a config.
+
+Durations are seconds, sizes are bytes. Each number that a peer could push against is here under a name, so that nothing
+grows without a limit that somebody can see and set.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, fields
+from typing import Any, Literal, TypeVar, overload
+
+from sioproto.errors import OptionError
+
+TransportName = Literal["polling", "websocket"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CorsPolicy:
+    """Which pages of other origins may use the server (Fetch standard, CORS protocol).
+
+    Browsers send the origin of the page; a page of the server's own host is always allowed, and so is a client
+    without an ``Origin`` header, because it is no browser. ``origins`` is ``"*"`` for everybody or the allowed
+    origins, written as browsers send them (``https://app.example.org``).
+    """
+
+    origins: Literal["*"] | tuple[str, ...] = ()
+    credentials: bool = False
+    """Whether pages may send cookies. With ``origins="*"`` the page's own origin is echoed instead of ``*``."""
+    methods: tuple[str, ...] = ("GET", "HEAD", "PUT", "PATCH", "POST", "DELETE")
+    headers: tuple[str, ...] | None = None
+    """Allowed request headers; None echoes what the preflight asks for."""
+    expose: tuple[str, ...] = ()
+    max_age: int | None = None
+    """Seconds for which a browser may remember a preflight."""
+
+    def __post_init__(self) -> None:
+        if self.origins != "*":
+            if isinstance(self.origins, str):
+                raise OptionError(f'cors origins are "*" or a tuple of origins, not the string {self.origins!r}')
+            object.__setattr__(self, "origins", tuple(self.origins))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionCookie:
+    """A cookie with the session id on the first polling response, for load balancers that want one. Never read."""
+
+    name: str = "io"
+    path: str = "/"
+    http_only: bool = True
+    same_site: Literal["lax", "strict", "none"] | None = "lax"
+    secure: bool = False
+    domain: str | None = None
+    max_age: int | None = None
+    """Seconds; None lasts as long as the browser runs."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HttpCompression:
+    """Compression of polling responses of at least ``threshold`` bytes, for clients that accept gzip or deflate."""
+
+    threshold: int = 1024
+    level: int = 6
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineConfig:
+    """The options of the Engine.IO floor."""
+
+    path: str = "/socket.io"
+    """Requests whose target begins with this path belong to Engine.IO."""
+    add_trailing_slash: bool = True
+    """Whether the path is matched with a slash at its end, as stock clients send it."""
+    transports: tuple[TransportName, ...] = ("polling", "websocket")
+    allow_upgrades: bool = True
+    """Whether a polling session may move to WebSocket. False refuses the upgrade, not only its advertisement."""
+    ping_interval: float = 25.0
+    ping_timeout: float = 20.0
+    upgrade_timeout: float = 10.0
+    max_payload: int = 1_000_000
+    """The largest POST body and WebSocket message that is accepted, in bytes; advertised in the handshake."""
+    polling_close_timeout: float = 30.0
+    """How long a closing session waits for the poll, or the blocked WebSocket, that takes its last packets."""
+    upgrade_noop_interval: float = 0.1
+    """While an upgrade is probed a held poll is released on this period; stock clients lean on it."""
+    max_send_buffer: int = 4 * 1024 * 1024
+    """Bytes that may wait for a client whose transport refuses to take more; beyond, it is closed as a slow consumer.
+    """
+    drain_mark: int = 64 * 1024
+    """Bytes queued for one session in one turn after which an urgent drain is asked for."""
+    max_control_packets: int = 100
+    """Packets other than messages in one polling payload."""
+    decode_slice: int = 512
+    """Packets of one polling payload that are decoded before other work gets its turn."""
+    initial_packet: str | None = None
+    """A message that follows the handshake at once."""
+    cors: CorsPolicy | None = None
+    cookie: SessionCookie | None = None
+    http_compression: HttpCompression | None = HttpCompression()
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses of reverse proxies whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed."""
+
+    def __post_init__(self) -> None:
+        if not self.path.startswith("/"):
+            raise OptionError(f"path must begin with a slash, not {self.path!r}")
+        check_positive(self, "ping_interval", "ping_timeout", "upgrade_timeout", "max_payload", "polling_close_timeout")
+        check_positive(
+            self, "upgrade_noop_interval", "max_send_buffer", "drain_mark", "max_control_packets", "decode_slice"
+        )
+        unknown = set(self.transports) - {"polling", "websocket"}
+        if unknown or not self.transports or isinstance(self.transports, str):
+            raise OptionError(f'transports are a tuple of "polling" and "websocket", not {self.transports!r}')
+
+    @property
+    def prefix(self) -> str:
+        """What a request target begins with when it is Engine.IO's."""
+        path = self.path.removesuffix("/")
+        return path + "/" if self.add_trailing_slash else path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SocketConfig:
+    """The options of the Socket.IO floor."""
+
+    connect_timeout: float = 45.0
+    """A session that joined no namespace by then is closed."""
+    max_unconnected: int = 10_000
+    """Sessions before their first CONNECT at any one time; above, new ones get HTTP 503."""
+    max_namespaces: int = 32
+    """Namespaces per session."""
+    max_pending_connects: int = 8
+    """CONNECTs of one session that wait for an answer."""
+    connect_rate: int = 100
+    """CONNECTs a minute and session, refused ones included."""
+    max_attachments: int = 10
+    max_arguments: int = 1000
+    max_depth: int = 100
+    """How deep arrays and objects of a payload may nest."""
+    max_event_name: int = 1024
+    max_namespace_name: int = 256
+    max_rooms: int = 10_000
+    """Rooms that one socket may be in."""
+    ack_timeout: float = 60.0
+    """How long an acknowledgement is awaited when the call names no time of its own."""
+    max_acks: int = 1000
+    """Acknowledgements that are awaited from one socket; beyond, the oldest fails."""
+    disconnecting_timeout: float = 5.0
+    """How long handlers of ``disconnecting`` may keep the rooms of a socket that is gone."""
+
+    def __post_init__(self) -> None:
+        check_positive(self, *(field.name for field in fields(self)))
+
+
+def check_positive(config: object, *names: str) -> None:
+    """Raises ``OptionError`` unless each named option is a number above 0."""
+    for name in names:
+        value = getattr(config, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+            raise OptionError(f"{name} must be a number above 0, not {value!r}")
+
+
+C1 = TypeVar("C1")
+C2 = TypeVar("C2")
+C3 = TypeVar("C3")
+C4 = TypeVar("C4")
+
+
+@overload
+def configure(options: dict[str, Any], first: type[C1], second: type[C2], /) -> tuple[C1, C2]: ...
+@overload
+def configure(options: dict[str, Any], first: type[C1], second: type[C2], third: type[C3], /) -> tuple[C1, C2, C3]: ...
+@overload
+def configure(
+    options: dict[str, Any], first: type[C1], second: type[C2], third: type[C3], fourth: type[C4], /
+) -> tuple[C1, C2, C3, C4]: ...
+def configure(options: dict[str, Any], /, *classes: type[Any]) -> tuple[Any, ...]:
+    """Distributes options by name over config classes. Raises ``OptionError`` naming the nearest option it knows."""
+    known: dict[str, int] = {}
+    for index, each in enumerate(classes):
+        known.update((field.name, index) for field in fields(each))
+    shares: list[dict[str, Any]] = [{} for _ in classes]
+    for name, value in options.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+            raise OptionError(f"there is no option {name!r}; the nearest known one is {near[0]!r}")
+        shares[known[name]][name] = value
+    return tuple(each(**share) for each, share in zip(classes, shares, strict=True))

@@ -1,0 +1,71 @@
+"""The events of ``socket.conn``: synchronous observers of one session, who see things in place.
+
+Nearly no session has any, so the table is made when the first observer comes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sioproto.engineio.packet import PacketType
+from sioproto.handlers import Observers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sioproto.frame import Frame
+
+SESSION_EVENTS = ("upgrading", "upgrade", "packet", "packet_create", "flush", "drain", "heartbeat", "close")
+
+
+class Observed:
+    """``on``, ``once`` and ``off`` for observers that may neither wait nor call back into the core."""
+
+    __slots__ = ("_observers",)
+
+    def __init__(self) -> None:
+        self._observers: Observers | None = None
+
+    def on(self, event: str, call: Callable[..., Any]) -> None:
+        """Calls an observer in place whenever ``event`` happens.
+
+        ``upgrading(session)``, ``upgrade(session)``, ``packet(type, data)``, ``packet_create(type, data)``
+        (``packetCreate`` is the same), ``flush(frames)``, ``drain()``: the outbox was handed to the transport,
+        ``heartbeat()``, ``close(reason, description)``. Raises ``LocalProtocolError`` for any other name.
+        """
+        self._observe(event, call, once=False)
+
+    def once(self, event: str, call: Callable[..., Any]) -> None:
+        """Like ``on``, for the next time only."""
+        self._observe(event, call, once=True)
+
+    def off(self, event: str, call: Callable[..., Any] | None = None) -> None:
+        """Takes back one observer, or all of an event."""
+        if self._observers is not None:
+            self._observers.remove(canonical(event), call)
+
+    def report(self, error: Exception, where: str) -> None:
+        """Takes what an observer raised."""
+        raise NotImplementedError
+
+    def _observe(self, event: str, call: Callable[..., Any], *, once: bool) -> None:
+        if self._observers is None:
+            self._observers = Observers(SESSION_EVENTS, self.report)
+        self._observers.add(canonical(event), call, once)
+
+    def _notify(self, event: str, *args: Any) -> None:
+        if self._observers is not None:
+            self._observers.notify(event, *args)
+
+    def _notify_created(self, frames: Sequence[Frame]) -> None:
+        for frame in frames:
+            data = frame.data
+            if isinstance(data, str):
+                self._notify("packet_create", data[:1], data[1:])
+            else:
+                self._notify("packet_create", PacketType.MESSAGE, data)
+
+
+def canonical(event: str) -> str:
+    """Returns the Python name of an event that has a JavaScript name as well."""
+    return "packet_create" if event == "packetCreate" else event

@@ -1,0 +1,402 @@
+"""The Engine.IO server: sessions by id, requests judged, and the one list of carriers that have something to send.
+
+Every ``receive_*`` takes what happened and never raises for what a peer did. After it, and after any command, three
+things are to be pulled: ``events()``, ``take_dirty()`` and ``next_deadline()``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sioproto.engineio import http
+from sioproto.engineio.events import (
+    EngineEvent,
+    ForeignRequest,
+    ObserverFailed,
+    RequestAsked,
+    RequestRefused,
+    SessionOpened,
+)
+from sioproto.engineio.link import Link
+from sioproto.engineio.packet import open_packet
+from sioproto.engineio.request import Exchange, Request, Response
+from sioproto.engineio.session import Session
+from sioproto.engineio.states import Input
+from sioproto.errors import LocalProtocolError
+from sioproto.frame import Frame
+from sioproto.handlers import Observers
+from sioproto.timers import Timers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sioproto.config import EngineConfig
+    from sioproto.engineio.polling import Polling
+    from sioproto.environment import Environment
+    from sioproto.timers import Timer
+
+ENGINE_EVENTS = ("initial_headers", "headers", "connection_error")
+
+ASK_TIMEOUT = 30.0
+"""Seconds in which ``allow_request`` has to answer; then the request gets 503."""
+
+
+class EngineServer:
+    """All sessions of a server, without I/O (Engine.IO protocol, revision 4, server role).
+
+    ``wake(urgent)`` is called, from within whatever call caused it, when output is there to be taken; a driver that
+    takes after each call anyway needs none. ``asks_requests`` makes each handshake a question, ``RequestAsked``.
+    """
+
+    def __init__(
+        self,
+        config: EngineConfig,
+        environment: Environment,
+        *,
+        timers: Timers | None = None,
+        wake: Callable[[bool], None] | None = None,
+        asks_requests: bool = False,
+    ) -> None:
+        self.config = config
+        self.environment = environment
+        self.timers = Timers(environment.clock) if timers is None else timers
+        self.sessions: dict[str, Session] = {}
+        self.accepting = True
+        """Whether new sessions are taken; otherwise they get HTTP 503."""
+        self.asks_requests = asks_requests
+        self._wake = wake
+        self._events: list[EngineEvent] = []
+        self._dirty: list[Session] = []
+        self._carriers: list[Exchange | Link] = []
+        self._asked: dict[Exchange, Timer] = {}
+        self._observers = Observers(ENGINE_EVENTS, self.report)
+        self.ping_lane = self.timers.lane(config.ping_interval, "ping", _ping_due)
+        self.pong_lane = self.timers.lane(config.ping_timeout, "pong", self._pong_overdue)
+        self.upgrade_lane = self.timers.lane(config.upgrade_timeout, "upgrade", _upgrade_overdue)
+        self.noop_lane = self.timers.lane(config.upgrade_noop_interval, "upgrade noop", _noop_due)
+        self.close_lane = self.timers.lane(config.polling_close_timeout, "close", _close_overdue)
+        self._ask_lane = self.timers.lane(ASK_TIMEOUT, "allow_request", self._ask_overdue)
+        self._decoding: list[Polling] = []
+        self._roused = False
+
+    @property
+    def engine_config(self) -> EngineConfig:
+        """The same as ``config``; every floor has it under this name."""
+        return self.config
+
+    @property
+    def clients_count(self) -> int:
+        """How many sessions there are."""
+        return len(self.sessions)
+
+    def on(self, event: str, call: Callable[..., Any]) -> None:
+        """Observes ``initial_headers(headers, request)``, ``headers(headers, request)`` or
+        ``connection_error(refused)``.
+
+        ``headers`` is the list of a response that is about to be sent and may be changed: ``initial_headers`` comes
+        once a session, ``headers`` for every response but refusals. ``refused`` is a ``RequestRefused``. An observer
+        may neither wait nor call back into the core. Raises ``LocalProtocolError`` for any other name.
+        """
+        self._observers.add(event, call)
+
+    # Inputs
+
+    def receive_request(self, request: Request, owner: object = None) -> Exchange:
+        """Takes the head of a request and returns its exchange, which is answered now or later.
+
+        If ``wants_body`` (or ``foreign``) is set afterwards, ``receive_body`` is expected; a WebSocket is accepted
+        when the answer has status 101.
+        """
+        exchange = Exchange(request, owner)
+        verdict = http.judge(request, self.config, self.sessions.get)
+        if isinstance(verdict, http.Poll):
+            exchange.session = verdict.session
+            verdict.session.step(Input.GET, exchange)
+        elif isinstance(verdict, http.Post):
+            exchange.session = verdict.session
+            verdict.session.step(Input.POST, exchange, verdict.binary)
+        elif isinstance(verdict, http.Open):
+            self._ask(exchange)
+        elif isinstance(verdict, http.Attach):
+            exchange.session = verdict.session
+            link = self._accept(exchange, verdict.session)
+            verdict.session.step(Input.ATTACH, link)
+        elif isinstance(verdict, http.NotOurs):
+            exchange.foreign = exchange.wants_body = True
+        else:
+            if isinstance(verdict, http.Refuse):
+                self._tell_refused(request, verdict)
+            self._put(exchange, verdict.response)
+        return exchange
+
+    def receive_body(self, exchange: Exchange, body: bytes) -> None:
+        """Takes the whole body of a request that wanted it."""
+        exchange.wants_body = False
+        if exchange.foreign:
+            self.tell(ForeignRequest(exchange, body))
+        elif exchange.session is not None and exchange.session.polling.post is exchange:
+            exchange.session.step(Input.BODY, body)
+
+    def receive_oversize(self, exchange: Exchange) -> None:
+        """Says that a body is larger than ``max_payload``: the answer is 413, and the session stays."""
+        exchange.wants_body = False
+        session = exchange.session
+        if session is not None and session.polling.post is exchange:
+            session.step(Input.OVERSIZE)
+        elif exchange.response is None:
+            self.answer(exchange, Response(413))
+
+    def receive_abort(self, exchange: Exchange) -> None:
+        """Says that the connection of an exchange in hand went away. Its answer, if one comes, is for nobody."""
+        session = exchange.session
+        if self._asked.get(exchange) is not None:
+            self._asked.pop(exchange).cancel()
+        if session is not None and session.polling.poll is exchange:
+            session.step(Input.GET_LOST)
+        elif session is not None and session.polling.post is exchange:
+            session.step(Input.POST_LOST)
+        if exchange.response is None:
+            exchange.response = Response(499)
+
+    def receive_messages(self, link: Link, messages: Sequence[str | bytes]) -> None:
+        """Takes whole messages of a WebSocket, in order. Those of a link that is already closed are ignored."""
+        session = link.session
+        if session is None:
+            return
+        if session.link is link:
+            session.receive_messages(messages)
+            return
+        for index, message in enumerate(messages):
+            if session.link is link:  # one of them completed the upgrade
+                session.receive_messages(messages[index:])
+                return
+            if session.candidate is link:
+                session.receive_candidate(message)
+
+    def receive_link_closed(self, link: Link, code: int | None = None, error: str | None = None) -> None:
+        """Says that a WebSocket is over: closed by the peer, or failed with ``error``. Expected once for each link."""
+        session, link.session = link.session, None
+        if session is None:
+            return
+        if session.candidate is link:
+            session.candidate = None
+            session.step(Input.CANDIDATE_LOST)
+        elif session.link is link:
+            if error is None:
+                session.step(Input.LINK_CLOSED)
+            else:
+                session.step(Input.LINK_FAILED, error)
+
+    def receive_blocked(self, link: Link) -> None:
+        """Says that the WebSocket's transport takes no more for now."""
+        link.blocked = True
+
+    def receive_unblocked(self, link: Link) -> None:
+        """Says that it takes data again."""
+        link.blocked = False
+        session = link.session
+        if session is not None and session.link is link and (session.outbox or not session.open) and not session.dirty:
+            session.dirty = True
+            self.mark(session)
+
+    # Answers
+
+    def answer_request(self, exchange: Exchange, refusal: str | None = None) -> bool:
+        """Answers ``RequestAsked``: opens the session, or refuses it with HTTP 403, code 4 and ``refusal`` as message.
+
+        Returns False when the question is dead because the client went away or waited too long.
+        """
+        timer = self._asked.pop(exchange, None)
+        if timer is None:
+            return False
+        timer.cancel()
+        if refusal is None:
+            self._open(exchange)
+        else:
+            verdict = http.forbidden(exchange.request, self.config, refusal)
+            self._tell_refused(exchange.request, verdict)
+            self._put(exchange, verdict.response)
+        return True
+
+    def answer_foreign(self, exchange: Exchange, response: Response) -> bool:
+        """Answers a request that is not Engine.IO's. Returns False when it has an answer or its client went away."""
+        if not exchange.foreign:
+            raise LocalProtocolError("this exchange belongs to Engine.IO and is answered by it")
+        if exchange.response is not None:
+            return False
+        self._put(exchange, response)
+        return True
+
+    # Outputs
+
+    def events(self) -> list[EngineEvent]:
+        """Returns what happened since the last call, in order, and forgets it."""
+        events = self._events
+        if events:
+            self._events = []
+        return events
+
+    def take_dirty(self) -> list[Exchange | Link]:
+        """Returns the carriers with output, each once: answered exchanges, and links with frames or a changed state."""
+        self._roused = False
+        if self._dirty:
+            dirty, self._dirty = self._dirty, []
+            for session in dirty:
+                if session.dirty:
+                    session.flush()
+        carriers = self._carriers
+        if carriers:
+            self._carriers = []
+        return carriers
+
+    def next_deadline(self) -> float | None:
+        """Returns when ``handle_timeout`` wants to be called, on the environment's clock; None for never."""
+        return self.environment.clock() if self._decoding else self.timers.next_deadline()
+
+    def handle_timeout(self) -> None:
+        """Does what is due now. Calling it too early does nothing."""
+        if self._decoding:
+            decoding, self._decoding = self._decoding, []
+            for polling in decoding:
+                polling.decode_some()
+        self.timers.fire(self.environment.clock())
+
+    # Commands
+
+    def close(self, discard: bool = True) -> None:
+        """Takes no new sessions and closes all there are with ``"forced close"``."""
+        self.accepting = False
+        for session in list(self.sessions.values()):
+            session.close(discard)
+
+    # For sessions
+
+    def mark(self, session: Session) -> None:
+        """Puts a session on the dirty list."""
+        self._dirty.append(session)
+        if not self._roused:
+            self._rouse()
+
+    def press(self, session: Session) -> None:
+        """A session queued much in one turn: lets the driver drain at once, then judges whether its client is slow."""
+        if self._wake is not None and session.writable:
+            self._wake(True)
+        if session.queued > self.config.max_send_buffer and session.dirty and not session.writable:
+            session.flush()
+
+    def carry(self, link: Link) -> None:
+        """Puts a link on the list of carriers."""
+        if not link.dirty:
+            link.dirty = True
+            self._carriers.append(link)
+            self._rouse()
+
+    def answer(self, exchange: Exchange, response: Response) -> None:
+        """Answers one of Engine.IO's own exchanges; the CORS headers and header observers have their say."""
+        if exchange.response is not None:
+            return
+        request = exchange.request
+        response.headers += exchange.headers
+        if self.config.cors is not None:
+            response.headers += http.cors_headers(request, self.config)
+        if response.status in (101, 200):
+            self._observers.notify("headers", response.headers, request)
+        self._put(exchange, response)
+
+    def tell(self, event: EngineEvent) -> None:
+        """Leaves an event for the floor above."""
+        self._events.append(event)
+
+    def report(self, error: Exception, where: str) -> None:
+        """Leaves the failure of an observer for the floor above."""
+        self._events.append(ObserverFailed(error, where))
+
+    def forget(self, session: Session) -> bool:
+        """Removes a session that ends. Returns False if it had ended before."""
+        return self.sessions.pop(session.id, None) is not None
+
+    def decode_later(self, polling: Polling) -> None:
+        """Remembers a POST that is not decoded to its end."""
+        self._decoding.append(polling)
+        self._rouse()
+
+    # Below this line: helpers
+
+    def _put(self, exchange: Exchange, response: Response) -> None:
+        exchange.response = response
+        exchange.wants_body = False
+        self._carriers.append(exchange)
+        self._rouse()
+
+    def _rouse(self) -> None:
+        if not self._roused:
+            self._roused = True
+            if self._wake is not None:
+                self._wake(False)
+
+    def _tell_refused(self, request: Request, verdict: http.Refuse) -> None:
+        event = RequestRefused(request, verdict.code, verdict.message, verdict.context)
+        self._observers.notify("connection_error", event)
+        self.tell(event)
+
+    def _ask(self, exchange: Exchange) -> None:
+        if not self.accepting:
+            self.answer(exchange, Response(503, [("Retry-After", "5")]))
+        elif self.asks_requests:
+            self._asked[exchange] = self._ask_lane.arm(exchange)
+            self.tell(RequestAsked(exchange, exchange.request))
+        else:
+            self._open(exchange)
+
+    def _ask_overdue(self, exchange: Exchange, _: float) -> None:
+        if self._asked.pop(exchange, None) is not None:
+            self.answer(exchange, Response(503, [("Retry-After", "5")]))
+
+    def _open(self, exchange: Exchange) -> None:
+        request = exchange.request
+        sid = self.environment.ids()
+        session = exchange.session = Session(self, sid, request)
+        self.sessions[sid] = session
+        session.heartbeat.start(self.ping_lane)
+        self.tell(SessionOpened(session))
+        upgrades = [] if request.upgrade or not self.config.allow_upgrades else self._upgrades()
+        opening = Frame(open_packet(sid, upgrades, self.config))
+        cookie = None if request.upgrade else http.session_cookie(self.config, sid)
+        if cookie is not None:
+            exchange.headers.append(("Set-Cookie", cookie))
+        self._observers.notify("initial_headers", exchange.headers, request)
+        if request.upgrade:
+            session.link = self._accept(exchange, session)
+        else:
+            session.polling.poll = exchange
+        session.write((opening,))
+        if self.config.initial_packet is not None:
+            session.send(self.config.initial_packet)
+
+    def _upgrades(self) -> list[str]:
+        return [name for name in self.config.transports if name == "websocket"]
+
+    def _accept(self, exchange: Exchange, session: Session) -> Link:
+        link = exchange.link = Link(session, exchange.owner)
+        self.answer(exchange, Response(101))
+        return link
+
+    def _pong_overdue(self, session: Session, deadline: float) -> None:
+        if session.heartbeat.overdue(self.pong_lane, self.environment.clock() - deadline):
+            session.step(Input.PONG_OVERDUE)
+
+
+def _ping_due(session: Session, _: float) -> None:
+    session.step(Input.PING_DUE)
+
+
+def _upgrade_overdue(session: Session, _: float) -> None:
+    session.step(Input.UPGRADE_OVERDUE)
+
+
+def _noop_due(session: Session, _: float) -> None:
+    session.step(Input.NOOP_DUE)
+
+
+def _close_overdue(session: Session, _: float) -> None:
+    session.step(Input.CLOSE_OVERDUE)

@@ -1,0 +1,443 @@
+"""One client's Engine.IO session: the actions behind the table in ``states``.
+
+A session knows its transports only as an exchange in hand (polling) or a link (WebSocket). What is sent goes into one
+outbox, in order; ``flush`` moves the outbox to whichever carrier is there at that moment. That is all there is to an
+upgrade: until the peer says ``5`` the outbox leaves by polls, afterwards by the link, so nothing is lost, repeated or
+reordered.
+
+The rule not to be broken: a session ends in ``end`` and nowhere else, and ends once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from sioproto.engineio.events import CloseReason, MessageReceived, SessionClosed
+from sioproto.engineio.heartbeat import Heartbeat
+from sioproto.engineio.observing import Observed
+from sioproto.engineio.packet import PacketType
+from sioproto.engineio.polling import Polling
+from sioproto.engineio.request import Exchange, Request, Response
+from sioproto.engineio.states import TABLE, Input, State
+from sioproto.frame import Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sioproto.config import TransportName
+    from sioproto.engineio.link import Link
+    from sioproto.engineio.server import EngineServer
+    from sioproto.timers import Timer
+
+PING = Frame(PacketType.PING)
+NOOP = Frame(PacketType.NOOP)
+CLOSE = Frame(PacketType.CLOSE)
+PROBE_ANSWER = Frame(PacketType.PONG + "probe")
+
+ReadyState = Literal["open", "closing", "closed"]
+
+
+class Session(Observed):
+    """One client, across its transports; a Socket.IO user meets it as ``socket.conn``.
+
+    Created by ``EngineServer`` when a handshake succeeds and told to the floor above by ``SessionOpened``. After
+    ``SessionClosed`` every command is a harmless no-op.
+    """
+
+    __slots__ = (
+        "_close_timer",
+        "_noop_timer",
+        "_queued",
+        "_server",
+        "_upgrade_timer",
+        "candidate",
+        "client",
+        "dirty",
+        "heartbeat",
+        "id",
+        "link",
+        "open",
+        "outbox",
+        "paused",
+        "polling",
+        "request",
+        "state",
+        "upgraded",
+    )
+
+    def __init__(self, server: EngineServer, sid: str, request: Request) -> None:
+        super().__init__()
+        self._server = server
+        self.id = sid
+        """The session id: a secret between the two sides, never a socket's id."""
+        self.request = request
+        """The first request of the session."""
+        self.state = State.WEBSOCKET if request.upgrade else State.POLLING
+        self.open = True
+        self.upgraded = False
+        self.paused = False
+        self.link: Link | None = None
+        self.candidate: Link | None = None
+        self.polling = Polling(server, self)
+        self.heartbeat = Heartbeat(self)
+        self.outbox: list[Frame] = []
+        self.dirty = False
+        self.client: Any = None
+        """A slot for the floor above."""
+        self._queued = 0
+        self._close_timer: Timer | None = None
+        self._noop_timer: Timer | None = None
+        self._upgrade_timer: Timer | None = None
+
+    # What a user may look at
+
+    @property
+    def transport_name(self) -> TransportName:
+        """The transport that carries the session now. ``"polling"`` until an upgrade is complete."""
+        return "websocket" if self.upgraded or self.request.upgrade else "polling"
+
+    @property
+    def ready_state(self) -> ReadyState:
+        """``"open"``, ``"closing"`` while the last packets wait to be taken, or ``"closed"``."""
+        if self.open:
+            return "open"
+        return "closed" if self.state is State.CLOSED else "closing"
+
+    @property
+    def upgrading(self) -> bool:
+        """Whether a WebSocket is being probed."""
+        return self.state in (State.PROBING, State.PROBED)
+
+    @property
+    def writable(self) -> bool:
+        """Whether the transport would take a packet at once: a poll is held, or the WebSocket is not blocked."""
+        link = self.link
+        return self.polling.poll is not None if link is None else not link.blocked
+
+    @property
+    def queued(self) -> int:
+        """Bytes that wait for the transport."""
+        return self._queued
+
+    # Commands
+
+    def send(self, data: str | bytes, compress: bool = True) -> bool:
+        """Sends one message. Returns False, and sends nothing, unless the session is open."""
+        return self.write((Frame(PacketType.MESSAGE + data if isinstance(data, str) else data, compress),))
+
+    def write(self, frames: Sequence[Frame]) -> bool:
+        """Queues encoded packets, next to each other and in order. Returns False unless the session is open."""
+        if not self.open:
+            return False
+        if self._observers is not None:
+            self._notify_created(frames)
+        self.outbox += frames
+        queued = self._queued
+        for frame in frames:
+            queued += frame.size
+        self._queued = queued
+        if not self.dirty:
+            self.dirty = True
+            self._server.mark(self)
+        if queued > self._server.config.drain_mark:
+            self._server.press(self)
+        return True
+
+    def close(self, discard: bool = False) -> None:
+        """Ends the session with ``"forced close"``.
+
+        What was queued is delivered first: at once where the transport takes it, else as soon as it does, at most
+        ``polling_close_timeout`` seconds. Meanwhile nothing more is sent or received. ``discard`` ends it at once.
+        """
+        self.step(Input.DISCARD if discard else Input.CLOSE)
+
+    def pause(self) -> None:
+        """Stops reading from the peer; the pong deadline is suspended, because it is we who do not listen."""
+        if self.paused or not self.open:
+            return
+        self.paused = True
+        self._read(False)
+        self.heartbeat.suspend()
+
+    def resume(self) -> None:
+        """Reads again."""
+        if not self.paused:
+            return
+        self.paused = False
+        if not self.open:
+            return
+        self._read(True)
+        self.heartbeat.resume(self._server.pong_lane)
+        self.polling.resume()
+
+    # Inputs
+
+    def step(self, given: Input, *args: Any) -> None:
+        """Looks the input up in the table, moves to the next state and does what the row says."""
+        self.state, action = TABLE[self.state, given]
+        getattr(self, action)(*args)
+
+    def receive_messages(self, messages: Sequence[str | bytes]) -> None:
+        """Takes whole WebSocket messages that came over this session's link."""
+        for message in messages:
+            # The one hot road: a message packet on an open session.
+            if self.open and isinstance(message, str) and message.startswith("4"):
+                if self.heartbeat.grace or self._observers is not None:
+                    self._note_traffic("4", message[1:])
+                self._server.tell(MessageReceived(self, message[1:]))
+            else:
+                self.receive_packet(message)
+
+    def receive_packet(self, packet: str | bytes) -> None:
+        """Takes one packet from the transport that carries the session. A closing session ignores it."""
+        if not self.open:
+            return
+        if isinstance(packet, bytes):
+            self._note_traffic("4", packet)
+            self._server.tell(MessageReceived(self, packet))
+            return
+        kind, data = packet[:1], packet[1:]
+        if kind == PacketType.PONG:
+            self._notify("packet", kind, data)
+            self.heartbeat.start(self._server.ping_lane)
+            self._notify("heartbeat")
+            return
+        self._note_traffic(kind, data)
+        if kind == PacketType.MESSAGE:
+            self._server.tell(MessageReceived(self, data))
+        elif kind == PacketType.PING:
+            self.end("transport error", "invalid heartbeat direction")
+        elif kind == PacketType.CLOSE:
+            self.polling.answer_poll([NOOP])
+            self.polling.accept_post()
+            self.end("transport close", None)
+        elif kind not in (PacketType.OPEN, PacketType.UPGRADE, PacketType.NOOP):
+            self.end("parse error", "unknown packet type")
+
+    def receive_candidate(self, message: str | bytes) -> None:
+        """Takes a message from the WebSocket that is being probed."""
+        if message == PacketType.PING + "probe":
+            self.step(Input.PROBE)
+        elif message == PacketType.UPGRADE:
+            self.step(Input.UPGRADE)
+        else:
+            self.step(Input.STRAY)
+
+    # Actions of the table, in its order
+
+    def ignore(self, *_: Any) -> None:
+        """Too late to matter."""
+
+    def hold_poll(self, exchange: Exchange) -> None:
+        """Holds a GET until there is something to say; a second one at the same time is an error."""
+        if self.polling.poll is not None:
+            self._server.answer(exchange, Response(400))
+            self.end("transport error", "overlap from client")
+            return
+        self.polling.poll = exchange
+        if self.outbox and not self.dirty:
+            self.dirty = True
+            self._server.mark(self)
+
+    def hold_post(self, exchange: Exchange, binary: bool = False) -> None:
+        """Waits for the body of a POST; a second one at the same time is an error, and so is raw binary."""
+        if binary:
+            self._server.answer(exchange, Response(400))
+            self.end("transport error", "invalid content")
+        elif self.polling.post is not None:
+            self._server.answer(exchange, Response(400))
+            self.end("transport error", "data request overlap from client")
+        else:
+            self.polling.post = exchange
+            exchange.wants_body = True
+
+    def refuse_request(self, exchange: Exchange, binary: bool = False) -> None:
+        """Answers a request that the judgement let through although no poll can be served any more."""
+        self._server.answer(exchange, Response(400))
+
+    def decode_body(self, body: bytes) -> None:
+        self.polling.decode(body)
+
+    def skip_body(self, body: bytes) -> None:
+        """Answers a POST of a session that no longer listens."""
+        self.polling.accept_post()
+
+    def refuse_body(self) -> None:
+        """Answers 413; the session stays as it is."""
+        self.polling.refuse_post(413)
+
+    def lose_poll(self) -> None:
+        self.polling.poll = None
+        self.end("transport error", "poll connection closed prematurely")
+
+    def lose_post(self) -> None:
+        self.polling.post = None
+        self.end("transport error", "data request connection closed prematurely")
+
+    def start_probe(self, link: Link) -> None:
+        self.candidate = link
+        self._upgrade_timer = self._server.upgrade_lane.arm(self)
+        self._noop_timer = self._server.noop_lane.arm(self)
+
+    def close_stranger(self, link: Link) -> None:
+        """Closes a WebSocket that came for a session which has one, or is upgrading to one; the session stays."""
+        link.session = None
+        link.close()
+        self._server.carry(link)
+
+    def answer_probe(self) -> None:
+        link = self.candidate
+        if link is not None:
+            link.frames.append(PROBE_ANSWER)
+            self._server.carry(link)
+            self._notify("upgrading", self)
+
+    def switch_transport(self) -> None:
+        """The peer said ``5``: from here on the outbox leaves by the WebSocket."""
+        self._stop_probe()
+        self.link, self.candidate = self.candidate, None
+        self.upgraded = True
+        # The peer has paused its polling by now, so a held poll is a straggler; Node.js ends it with a close packet.
+        self.polling.answer_poll([CLOSE])
+        if self.paused:
+            self._read(False)
+        self._notify("upgrade", self)
+        if self.outbox and not self.dirty:
+            self.dirty = True
+            self._server.mark(self)
+
+    def drop_candidate(self) -> None:
+        """An upgrade failed: that WebSocket is closed and polling goes on as it was."""
+        self._stop_probe()
+        link, self.candidate = self.candidate, None
+        if link is not None:
+            link.session = None
+            link.close()
+            self._server.carry(link)
+
+    def release_poll(self) -> None:
+        """Ends a held poll with a noop, so that the peer can pause its polling."""
+        self._noop_timer = self._server.noop_lane.arm(self)
+        if not self.outbox:
+            self.polling.answer_poll([NOOP])
+
+    def lose_link(self) -> None:
+        self.end("transport close", None)
+
+    def fail_link(self, error: str | None) -> None:
+        self.end("transport error", error)
+
+    def ping(self) -> None:
+        self.write((PING,))
+        self.heartbeat.pinged(self._server.pong_lane, self.paused)
+
+    def time_out(self) -> None:
+        self.end("ping timeout", None)
+
+    def start_closing(self) -> None:
+        """Hands the last packets over at once if that is possible, and waits a bounded time if it is not."""
+        self.open = False
+        self._stop_probe()
+        self.heartbeat.stop()
+        link, self.candidate = self.candidate, None
+        if link is not None:
+            link.session = None
+            link.close()
+            self._server.carry(link)
+        self._close_timer = self._server.close_lane.arm(self)
+        if self.polling.begun:
+            self.polling.accept_post()
+        if self.paused:
+            self.paused = False
+            self._read(True)
+        if self.state is State.POLLING_CLOSING:
+            self.outbox.append(CLOSE)
+        self.flush()
+
+    def force_close(self, *_: Any) -> None:
+        self.end("forced close", None)
+
+    # Output
+
+    def flush(self) -> None:
+        """Moves the outbox to the carrier that is there now; called by ``EngineServer.take_dirty()``."""
+        self.dirty = False
+        link = self.link
+        frames = self.outbox
+        if link is None:
+            if self.polling.poll is None:
+                if self._queued > self._server.config.max_send_buffer:
+                    self.end("transport error", "slow consumer")
+                return
+            if not frames:
+                return
+            self.outbox = []
+            self._queued = 0
+            self.polling.answer_poll(frames)
+        else:
+            if link.blocked:
+                if self._queued > self._server.config.max_send_buffer:
+                    self.end("transport error", "slow consumer")
+                return
+            if frames:
+                self.outbox = []
+                self._queued = 0
+                if link.frames:
+                    link.frames += frames
+                else:
+                    link.frames = frames
+                self._server.carry(link)
+        if self._observers is not None and frames:
+            self._notify("flush", frames)
+            self._notify("drain")
+        if not self.open and self.state is not State.CLOSED:
+            self.step(Input.DRAINED)
+
+    # Below this line: helpers
+
+    def end(self, reason: CloseReason, description: str | None) -> None:
+        """Ends the session, once: everything in hand is answered or closed, and ``SessionClosed`` is told."""
+        server = self._server
+        if not server.forget(self):
+            return
+        self.open = False
+        self.state = State.CLOSED
+        self.heartbeat.stop()
+        self._stop_probe()
+        self._cancel("_close_timer")
+        self.polling.answer_poll([CLOSE])
+        self.polling.refuse_post(400)
+        for link in (self.link, self.candidate):
+            if link is not None:
+                link.reading = True
+                link.close(1008 if description == "slow consumer" else None)
+                server.carry(link)
+        self.link = self.candidate = None
+        self.outbox = []
+        self._queued = 0
+        self._notify("close", reason, description)
+        server.tell(SessionClosed(self, reason, description))
+
+    def _note_traffic(self, kind: str, data: str | bytes) -> None:
+        self.heartbeat.extend(self._server.pong_lane)
+        self._notify("packet", kind, data)
+
+    def report(self, error: Exception, where: str) -> None:
+        """Takes what an observer raised."""
+        self._server.report(error, where)
+
+    def _read(self, reading: bool) -> None:
+        for link in (self.link, self.candidate):
+            if link is not None:
+                link.reading = reading
+                self._server.carry(link)
+
+    def _stop_probe(self) -> None:
+        self._cancel("_upgrade_timer")
+        self._cancel("_noop_timer")
+
+    def _cancel(self, name: str) -> None:
+        timer: Timer | None = getattr(self, name)
+        if timer is not None:
+            timer.cancel()
+            setattr(self, name, None)

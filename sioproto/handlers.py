@@ -1,0 +1,156 @@
+"""Tables of listeners: who is to be called for an event, and with how many arguments.
+
+A handler's shape is read once, when it is registered: how many positional arguments it takes, whether it wants the
+acknowledgement callable, whether it is a coroutine function. Nothing is ever guessed by calling it and catching
+``TypeError``. Running handlers is the app floor's business; observers, which may neither wait nor re-enter, are called
+right here.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from sioproto.errors import LocalProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+MANY = 1 << 30
+"""More positional arguments than anybody sends."""
+
+
+class Listener:
+    """One registered callable and what its signature says."""
+
+    __slots__ = ("call", "concurrent", "least", "most", "once", "wants_ack")
+
+    def __init__(self, call: Callable[..., Any], *, once: bool = False, concurrent: bool = False) -> None:
+        self.call = call
+        self.once = once
+        self.concurrent = concurrent
+        self.least, self.most, self.wants_ack = read_shape(call)
+
+    def fit(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Drops the arguments that the handler does not take, as a JavaScript function ignores them."""
+        return args if len(args) <= self.most else args[: self.most]
+
+
+def read_shape(call: Callable[..., Any]) -> tuple[int, int, bool]:
+    """Returns the least and the most positional arguments, and whether there is a keyword-only parameter ``ack``.
+
+    Raises ``LocalProtocolError`` for something that cannot be called, or that needs other keyword-only arguments.
+    """
+    if not callable(call):
+        raise LocalProtocolError(f"a handler must be callable, not {type(call).__name__}")
+    try:
+        parameters = inspect.signature(call).parameters.values()
+    except (TypeError, ValueError):
+        return 0, MANY, False
+    least = most = 0
+    wants_ack = False
+    for parameter in parameters:
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            most += 1
+            least += parameter.default is parameter.empty
+        elif parameter.kind is parameter.VAR_POSITIONAL:
+            most = MANY
+        elif parameter.kind is parameter.KEYWORD_ONLY:
+            if parameter.name == "ack":
+                wants_ack = True
+            elif parameter.default is parameter.empty:
+                raise LocalProtocolError(f"a handler cannot need the keyword argument {parameter.name!r}")
+    return least, most, wants_ack
+
+
+class Handlers:
+    """Listeners by event name, in the order of their registration."""
+
+    __slots__ = ("_table",)
+
+    def __init__(self) -> None:
+        self._table: dict[str, tuple[Listener, ...]] = {}
+
+    def add(self, event: str, listener: Listener) -> None:
+        self._table[event] = (*self._table.get(event, ()), listener)
+
+    def remove(self, event: str, call: Callable[..., Any] | None = None) -> None:
+        """Removes every listener of an event, or the first one that is ``call``; unknown ones are ignored."""
+        if call is None:
+            self._table.pop(event, None)
+            return
+        listeners = list(self._table.get(event, ()))
+        for index, listener in enumerate(listeners):
+            if listener.call == call:
+                del listeners[index]
+                break
+        self._put(event, listeners)
+
+    def find(self, event: str) -> tuple[Listener, ...]:
+        """Returns the listeners of an event; those that asked for one call are removed by this."""
+        listeners = self._table.get(event)
+        if listeners is None:
+            return ()
+        for listener in listeners:
+            if listener.once:
+                self._put(event, [each for each in listeners if not each.once])
+                break
+        return listeners
+
+    def __contains__(self, event: str) -> bool:
+        return event in self._table
+
+    def __bool__(self) -> bool:
+        return bool(self._table)
+
+    def names(self) -> list[str]:
+        """Returns the events that have a listener."""
+        return list(self._table)
+
+    def _put(self, event: str, listeners: list[Listener]) -> None:
+        if listeners:
+            self._table[event] = tuple(listeners)
+        else:
+            self._table.pop(event, None)
+
+
+class Observers:
+    """Synchronous observers of what must be seen in place. They may neither wait nor call back into the core.
+
+    ``names`` are the events there are; an unknown one is refused. What an observer raises does not reach the caller:
+    it is handed to ``report(error, event)``.
+    """
+
+    __slots__ = ("_names", "_report", "_table")
+
+    def __init__(self, names: Iterable[str], report: Callable[[Exception, str], None]) -> None:
+        self._names = names
+        self._report = report
+        self._table: dict[str, list[tuple[Callable[..., Any], bool]]] = {}
+
+    def add(self, event: str, call: Callable[..., Any], once: bool = False) -> None:
+        if event not in self._names:
+            raise LocalProtocolError(f"there is no event {event!r} to observe here, only {', '.join(self._names)}")
+        if inspect.iscoroutinefunction(call):
+            raise LocalProtocolError(f"an observer of {event!r} may not wait: use a plain function")
+        self._table.setdefault(event, []).append((call, once))
+
+    def remove(self, event: str, call: Callable[..., Any] | None = None) -> None:
+        """Removes all observers of an event, or one; unknown ones are ignored."""
+        kept = [] if call is None else [row for row in self._table.get(event, ()) if row[0] != call]
+        if kept:
+            self._table[event] = kept
+        else:
+            self._table.pop(event, None)
+
+    def notify(self, event: str, *args: Any) -> None:
+        rows = self._table.get(event)
+        if rows is None:
+            return
+        for call, once in tuple(rows):
+            if once:
+                rows.remove((call, once))
+            try:
+                call(*args)
+            except Exception as error:  # a user's code: its failure is reported and stops nobody
+                self._report(error, event)

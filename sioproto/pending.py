@@ -1,0 +1,113 @@
+"""What waits returns a ``Pending``: one object that every runtime knows how to wait for.
+
+``await pending`` on a runtime with coroutines, ``pending.wait(timeout)`` where there are threads. How waiting is done
+is the business of the ``Waiting`` port that the runtime hands in; a ``Pending`` itself never blocks and never needs
+one to be settled or read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from sioproto.errors import LocalProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+T = TypeVar("T")
+
+
+class Waiting(Protocol):
+    """How a runtime waits for a ``Pending``."""
+
+    def park(self, pending: Pending[Any]) -> Generator[Any, Any, None]:
+        """Suspends the running coroutine until ``pending`` is done. Cancelling the coroutine leaves it alone."""
+        ...
+
+    def block(self, pending: Pending[Any], timeout: float | None) -> None:
+        """Blocks the calling thread until ``pending`` is done; raises ``TimeoutError`` after ``timeout`` seconds."""
+        ...
+
+
+class NoWaiting:
+    """The port of a core that is driven by hand: it can be asked whether a ``Pending`` is done, but not to wait."""
+
+    def park(self, pending: Pending[Any]) -> Generator[Any, Any, None]:
+        raise LocalProtocolError("this core runs without a runtime: look at pending.done instead of waiting")
+        yield
+
+    def block(self, pending: Pending[Any], timeout: float | None) -> None:
+        raise LocalProtocolError("this core runs without a runtime: look at pending.done instead of waiting")
+
+
+NO_WAITING = NoWaiting()
+
+
+class Pending(Generic[T]):
+    """A result that comes later. Any number may wait for it; that one of them gives up does not cancel it."""
+
+    __slots__ = ("_callbacks", "_error", "_value", "_waiting", "done")
+
+    def __init__(self, waiting: Waiting = NO_WAITING) -> None:
+        self._waiting = waiting
+        self._callbacks: list[Callable[[Pending[T]], object]] = []
+        self._value: T | None = None
+        self._error: BaseException | None = None
+        self.done = False
+
+    def resolve(self, value: T) -> bool:
+        """Settles it with a value. Returns False when it was settled before; then nothing changes."""
+        if self.done:
+            return False
+        self._value = value
+        self._settle()
+        return True
+
+    def reject(self, error: BaseException) -> bool:
+        """Settles it with an error, which waiting then raises. Returns False when it was settled before."""
+        if self.done:
+            return False
+        self._error = error
+        self._settle()
+        return True
+
+    def result(self) -> T:
+        """Returns the value or raises the error. Raises ``LocalProtocolError`` while it is not done."""
+        if not self.done:
+            raise LocalProtocolError("this is still pending")
+        if self._error is not None:
+            raise self._error
+        return self._value  # type: ignore[return-value]  # settled with a value, which may itself be None
+
+    def on_done(self, callback: Callable[[Pending[T]], object]) -> None:
+        """Calls ``callback(pending)`` as soon as it is done; at once if it is."""
+        if self.done:
+            callback(self)
+        else:
+            self._callbacks.append(callback)
+
+    def forget(self, callback: Callable[[Pending[T]], object]) -> None:
+        """Takes a callback back, for a waiter that gave up. Unknown ones are ignored."""
+        if callback in self._callbacks:
+            self._callbacks.remove(callback)
+
+    def wait(self, timeout: float | None = None) -> T:
+        """Blocks the calling thread until it is done, at most ``timeout`` seconds, and returns ``result()``.
+
+        Raises ``TimeoutError`` when it is not done by then (it stays pending), and ``LocalProtocolError`` on a runtime
+        whose callers await instead.
+        """
+        if not self.done:
+            self._waiting.block(self, timeout)
+        return self.result()
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        if not self.done:
+            yield from self._waiting.park(self)
+        return self.result()
+
+    def _settle(self) -> None:
+        self.done = True
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback(self)

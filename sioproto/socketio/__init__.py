@@ -1,0 +1,55 @@
+"""Socket.IO, protocol revision 5: namespaces, sockets, rooms and acknowledgements over Engine.IO sessions."""
+
+from sioproto.socketio.adapter import Adapter, Flags, MemoryAdapter, Selection
+from sioproto.socketio.connecting import ConnectTicket
+from sioproto.socketio.dynamic import DynamicNamespace
+from sioproto.socketio.events import (
+    ConnectAsked,
+    DecodeFailed,
+    DisconnectingAsked,
+    DisconnectReason,
+    EventReceived,
+    NamespaceAsked,
+    NamespaceCreated,
+    SocketConnected,
+    SocketDisconnected,
+    SocketEvent,
+)
+from sioproto.socketio.handshake import Handshake
+from sioproto.socketio.namespace import Namespace
+from sioproto.socketio.operator import BroadcastOperator, SocketOperator
+from sioproto.socketio.packet import Packet, PacketType
+from sioproto.socketio.parser import Decoder, ParseError, Parser
+from sioproto.socketio.server import SocketServer
+from sioproto.socketio.socket import Socket, SocketState
+
+__all__ = [
+    "Adapter",
+    "BroadcastOperator",
+    "ConnectAsked",
+    "ConnectTicket",
+    "DecodeFailed",
+    "Decoder",
+    "DisconnectReason",
+    "DisconnectingAsked",
+    "DynamicNamespace",
+    "EventReceived",
+    "Flags",
+    "Handshake",
+    "MemoryAdapter",
+    "Namespace",
+    "NamespaceAsked",
+    "NamespaceCreated",
+    "Packet",
+    "PacketType",
+    "ParseError",
+    "Parser",
+    "Selection",
+    "Socket",
+    "SocketConnected",
+    "SocketDisconnected",
+    "SocketEvent",
+    "SocketOperator",
+    "SocketServer",
+    "SocketState",
+]

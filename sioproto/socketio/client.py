@@ -1,0 +1,38 @@
+"""One Engine.IO session as Socket.IO sees it: a decoder, the sockets in their namespaces, and what asks to connect."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sioproto.engineio.session import Session
+    from sioproto.socketio.connecting import ConnectTicket
+    from sioproto.socketio.parser import Decoder
+    from sioproto.socketio.socket import Socket
+    from sioproto.timers import Timer
+
+
+class Client:
+    """What the namespaces of one session share."""
+
+    __slots__ = ("connects", "decoder", "minute", "parked", "session", "sockets", "timer", "waiting")
+
+    def __init__(self, session: Session, decoder: Decoder) -> None:
+        self.session = session
+        self.decoder = decoder
+        self.sockets: dict[str, Socket] = {}
+        """The connected sockets, by the name of their namespace."""
+        self.waiting: dict[str, ConnectTicket] = {}
+        """CONNECTs that wait for an answer, by the name of their namespace."""
+        self.timer: Timer | None = None
+        """Runs until the first namespace is joined."""
+        self.minute = 0.0
+        self.connects = 0
+        """CONNECTs since ``minute``."""
+        self.parked = 0
+        """Bytes of events that wait for handlers; the floor above counts."""
+
+    @property
+    def ever_connected(self) -> bool:
+        """Whether a namespace was joined at any time."""
+        return self.timer is None

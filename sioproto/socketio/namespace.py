@@ -1,0 +1,133 @@
+"""A namespace: its sockets, its rooms, its middlewares and handlers."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sioproto.handlers import Listener
+from sioproto.socketio.adapter import NO_FLAGS, Flags
+from sioproto.socketio.listening import Listening
+from sioproto.socketio.operator import EVERYBODY, BroadcastOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sioproto.socketio.adapter import Adapter, Selection
+    from sioproto.socketio.dynamic import DynamicNamespace
+    from sioproto.socketio.server import SocketServer
+    from sioproto.socketio.socket import Socket
+
+M = TypeVar("M", bound="Callable[..., Any]")
+
+
+class Namespace(Listening):
+    """The sockets that are connected under one name, such as ``/`` or ``/admin``.
+
+    Get one from ``of``. A subclass may have methods ``on_<event>``, which become handlers: ``on_connection(self,
+    socket)``, ``on_disconnect(self, socket, reason)``, ``on_message(self, socket, text)``; pass it to ``of("/name",
+    Subclass)``. Only methods of the subclass count, so nothing that this class has is ever taken for an event.
+    """
+
+    LIFECYCLE = frozenset({"connection", "connect", "disconnecting", "disconnect", "error", "new_namespace"})
+
+    def __init__(self, server: SocketServer, name: str, parent: DynamicNamespace | None = None) -> None:
+        super().__init__()
+        self.server = server
+        self.name = name
+        self.parent = parent
+        self.sockets: dict[str, Socket] = {}
+        """The connected sockets of this server, by id."""
+        self.connecting = 0
+        """How many are still in their middlewares."""
+        self.adapter: Adapter = server.make_adapter(self)
+        self._middlewares: list[Listener] = []
+        self._next_ack_id = 0
+        for event, method in collect_handlers(self, Namespace):
+            self.on(event, method)
+
+    def use(self, middleware: M) -> M:
+        """Registers a middleware, as a decorator or called: ``middleware(socket)``, ``def`` or ``async def``.
+
+        Middlewares run one after another, in order, before a socket connects. Raising ``ConnectError(message, data)``
+        refuses the client, whose ``connect_error`` gets both; any other exception refuses with a fixed text and is
+        reported to ``on_error``. Namespaces that exist already are not affected by those of others: ``io.use`` is for
+        ``/`` only.
+        """
+        self._middlewares.append(Listener(middleware))
+        return middleware
+
+    def middlewares(self) -> list[Listener]:
+        """Returns the middlewares that a new socket has to pass, those of the dynamic parent first."""
+        inherited = [] if self.parent is None else self.parent.middlewares()
+        return inherited + self._middlewares
+
+    def lifecycle_listeners(self, event: str) -> tuple[Listener, ...]:
+        inherited = () if self.parent is None else self.parent.lifecycle_listeners(event)
+        return inherited + super().lifecycle_listeners(event)
+
+    def wire_listeners(self, event: str) -> tuple[Listener, ...]:
+        listeners = super().wire_listeners(event)
+        return listeners if self.parent is None else self.parent.wire_listeners(event) + listeners
+
+    # Sending
+
+    def emit(self, event: str, *args: Any) -> None:
+        """Sends an event to every socket of the namespace; see ``BroadcastOperator.emit``."""
+        BroadcastOperator(self).emit(event, *args)
+
+    def send(self, *args: Any) -> None:
+        """Emits the event ``message``."""
+        self.emit("message", *args)
+
+    def to(self, *rooms: str) -> BroadcastOperator:
+        """Whoever is in one of these rooms. A socket's id is a room, too."""
+        return BroadcastOperator(self).to(*rooms)
+
+    def in_(self, *rooms: str) -> BroadcastOperator:
+        """The same as ``to``."""
+        return BroadcastOperator(self).to(*rooms)
+
+    def except_(self, *rooms: str) -> BroadcastOperator:
+        """Everybody who is in none of these rooms."""
+        return BroadcastOperator(self).except_(*rooms)
+
+    @property
+    def volatile(self) -> BroadcastOperator:
+        """Everybody whom an event can be sent to at once; the others miss it."""
+        return BroadcastOperator(self).volatile
+
+    @property
+    def local(self) -> BroadcastOperator:
+        """Only the sockets of this server, not of others in a cluster."""
+        return BroadcastOperator(self).local
+
+    def compress(self, compress: bool) -> BroadcastOperator:
+        """Everybody, and whether a transport may compress the event."""
+        return BroadcastOperator(self).compress(compress)
+
+    # For the floors around
+
+    def broadcast(self, args: tuple[Any, ...], selection: Selection = EVERYBODY, flags: Flags = NO_FLAGS) -> None:
+        """Hands an event to the adapter. A dynamic namespace does this in each of its children."""
+        self.adapter.broadcast(args, selection, flags)
+
+    def next_ack_id(self) -> int:
+        """Returns the next acknowledgement id: one counter for all sockets, so that one packet can serve them all."""
+        ack_id = self._next_ack_id
+        self._next_ack_id = ack_id + 1
+        return ack_id
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}, {len(self.sockets)} sockets>"
+
+
+def collect_handlers(instance: object, base: type) -> list[tuple[str, Callable[..., Any]]]:
+    """Returns ``(event, bound method)`` for the ``on_<event>`` methods that subclasses of ``base`` added."""
+    found: dict[str, Callable[..., Any]] = {}
+    for each in reversed(type(instance).__mro__):
+        if issubclass(each, base) and each is not base:
+            for name, value in vars(each).items():
+                if name.startswith("on_") and name != "on_" and inspect.isfunction(value) and not hasattr(base, name):
+                    found[name[3:]] = getattr(instance, name)
+    return list(found.items())

@@ -1,0 +1,144 @@
+"""Choosing whom to send to, and how: immutable operators.
+
+Each modifier returns a new operator, so one may be kept and used again; nothing leaks from one ``emit`` into the next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from sioproto.errors import LocalProtocolError, ReservedEventError
+from sioproto.socketio.adapter import NO_FLAGS, Flags, Selection
+from sioproto.socketio.packet import RESERVED_EVENTS
+
+if TYPE_CHECKING:
+    from sioproto.pending import Pending
+    from sioproto.socketio.namespace import Namespace
+    from sioproto.socketio.socket import Socket
+
+EVERYBODY = Selection()
+
+
+def check_event(event: str) -> None:
+    """Raises ``TypeError`` unless an event's name is a ``str``, and ``ReservedEventError`` if Socket.IO keeps it."""
+    if not isinstance(event, str):
+        raise TypeError(f"an event is named by a str, not {type(event).__name__}")
+    if event in RESERVED_EVENTS:
+        raise ReservedEventError(event)
+
+
+def check_rooms(rooms: tuple[str, ...]) -> None:
+    """Raises ``TypeError`` unless every room is a ``str``."""
+    for room in rooms:
+        if not isinstance(room, str):
+            raise TypeError(f"a room is a str, not {type(room).__name__}")
+
+
+class BroadcastOperator:
+    """A set of sockets of one namespace to send to; made by ``to``, ``in_``, ``except_``, ``broadcast`` and the like."""
+
+    __slots__ = ("_flags", "_namespace", "_selection")
+
+    def __init__(self, namespace: Namespace, selection: Selection = EVERYBODY, flags: Flags = NO_FLAGS) -> None:
+        self._namespace = namespace
+        self._selection = selection
+        self._flags = flags
+
+    def to(self, *rooms: str) -> BroadcastOperator:
+        """Adds rooms: whoever is in at least one of them gets the event, once. A socket's id is a room, too."""
+        check_rooms(rooms)
+        return self._with(replace(self._selection, rooms=self._selection.rooms + rooms))
+
+    def in_(self, *rooms: str) -> BroadcastOperator:
+        """The same as ``to``."""
+        return self.to(*rooms)
+
+    def except_(self, *rooms: str) -> BroadcastOperator:
+        """Leaves out whoever is in one of these rooms."""
+        check_rooms(rooms)
+        return self._with(replace(self._selection, excluded=self._selection.excluded + rooms))
+
+    @property
+    def volatile(self) -> BroadcastOperator:
+        """Skips whom the event could not be sent to at once: no poll is held, or the WebSocket is blocked."""
+        return BroadcastOperator(self._namespace, self._selection, replace(self._flags, volatile=True))
+
+    @property
+    def local(self) -> BroadcastOperator:
+        """Only the sockets of this server, not of others in a cluster."""
+        return BroadcastOperator(self._namespace, self._selection, replace(self._flags, local=True))
+
+    def compress(self, compress: bool) -> BroadcastOperator:
+        """Says whether a transport may compress the event; by default it may."""
+        return BroadcastOperator(self._namespace, self._selection, replace(self._flags, compress=compress))
+
+    def emit(self, event: str, *args: Any) -> None:
+        """Sends an event to all of them, encoded once. Who joins later gets nothing.
+
+        Raises ``ReservedEventError`` for a name that Socket.IO keeps, ``LocalProtocolError`` for arguments that
+        cannot be encoded; then nobody gets anything.
+        """
+        check_event(event)
+        self._namespace.broadcast((event, *args), self._selection, self._flags)
+
+    def send(self, *args: Any) -> None:
+        """Emits the event ``message``."""
+        self.emit("message", *args)
+
+    def _with(self, selection: Selection) -> BroadcastOperator:
+        return BroadcastOperator(self._namespace, selection, self._flags)
+
+
+class SocketOperator:
+    """One socket, with modifiers for what is sent next; made by ``socket.volatile``, ``compress`` and ``timeout``."""
+
+    __slots__ = ("_flags", "_socket")
+
+    def __init__(self, socket: Socket, flags: Flags) -> None:
+        self._socket = socket
+        self._flags = flags
+
+    @property
+    def volatile(self) -> SocketOperator:
+        """Drops the event if it cannot be sent at once."""
+        return SocketOperator(self._socket, replace(self._flags, volatile=True))
+
+    def compress(self, compress: bool) -> SocketOperator:
+        """Says whether a transport may compress the event."""
+        return SocketOperator(self._socket, replace(self._flags, compress=compress))
+
+    def timeout(self, seconds: float) -> SocketOperator:
+        """Sets how long ``emit_with_ack`` waits, in seconds. Raises ``LocalProtocolError`` unless it is above 0."""
+        if not seconds > 0:
+            raise LocalProtocolError(f"a time-out is above 0 seconds, not {seconds!r}")
+        return SocketOperator(self._socket, replace(self._flags, timeout=seconds))
+
+    @property
+    def broadcast(self) -> BroadcastOperator:
+        """Everybody in the namespace but this socket."""
+        return BroadcastOperator(self._socket.namespace, Selection((), (self._socket.id,)), self._flags)
+
+    def to(self, *rooms: str) -> BroadcastOperator:
+        """Whoever is in one of these rooms, but not this socket."""
+        return self.broadcast.to(*rooms)
+
+    def in_(self, *rooms: str) -> BroadcastOperator:
+        """The same as ``to``."""
+        return self.broadcast.to(*rooms)
+
+    def except_(self, *rooms: str) -> BroadcastOperator:
+        """Everybody in the namespace but this socket and whoever is in one of these rooms."""
+        return self.broadcast.except_(*rooms)
+
+    def emit(self, event: str, *args: Any) -> None:
+        """See ``Socket.emit``."""
+        self._socket.emit_flagged(self._flags, event, args)
+
+    def emit_with_ack(self, event: str, *args: Any) -> Pending[Any]:
+        """See ``Socket.emit_with_ack``."""
+        return self._socket.emit_with_ack_flagged(self._flags, event, args)
+
+    def send(self, *args: Any) -> None:
+        """Emits the event ``message``."""
+        self.emit("message", *args)

@@ -1,0 +1,232 @@
+"""One client in one namespace: the ``Socket`` that handlers get."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from sioproto.errors import Disconnected
+from sioproto.pending import Pending
+from sioproto.socketio.acks import Acks
+from sioproto.socketio.adapter import NO_FLAGS, Flags
+from sioproto.socketio.listening import Listening
+from sioproto.socketio.operator import BroadcastOperator, SocketOperator, check_event, check_rooms
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sioproto.engineio.request import Request
+    from sioproto.engineio.session import Session
+    from sioproto.frame import Frame
+    from sioproto.socketio.client import Client
+    from sioproto.socketio.handshake import Handshake
+    from sioproto.socketio.namespace import Namespace
+
+
+class SocketState(Enum):
+    """Where a socket stands. It only ever moves downwards, one or more steps at a time."""
+
+    CONNECTING = "asked to connect; its middlewares decide"
+    CONNECTED = "connected"
+    DISCONNECTING = "gone, still in its rooms"
+    DISCONNECTED = "gone"
+
+
+class Socket(Listening):
+    """A client in a namespace (Socket.IO documentation, "The Socket instance").
+
+    Any attribute of your own may be set on it. After it disconnected every command is a harmless no-op, because being
+    late is normal.
+    """
+
+    __slots__ = ("__dict__", "_acks", "_early", "client", "data", "handshake", "id", "lane", "namespace", "state")
+
+    LIFECYCLE = frozenset({"disconnecting", "disconnect", "error"})
+
+    def __init__(self, client: Client, namespace: Namespace, sid: str, handshake: Handshake) -> None:
+        super().__init__()
+        self.id = sid
+        """20 characters, the same as ``socket.id`` on the client; also the name of a room with just this socket."""
+        self.handshake = handshake
+        self.data: dict[str, Any] = {}
+        """Yours: whatever belongs to this client."""
+        self.namespace = namespace
+        self.client = client
+        """What the sockets of one connection share: ``client.session`` and ``client.sockets``."""
+        self.state = SocketState.CONNECTING
+        self.lane: Any = None
+        """A slot for the floor above."""
+        self._acks: Acks | None = None
+        self._early: list[tuple[Frame, ...]] | None = None
+
+    @property
+    def conn(self) -> Session:
+        """The Engine.IO session below, shared by the sockets of one connection in all namespaces."""
+        return self.client.session
+
+    @property
+    def request(self) -> Request:
+        """The first request of the session."""
+        return self.client.session.request
+
+    @property
+    def connected(self) -> bool:
+        """False in middlewares, true from acceptance until ``disconnecting`` is over, false in ``disconnect``."""
+        return self.state in (SocketState.CONNECTED, SocketState.DISCONNECTING)
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it is connected and not on its way out; only then does it get broadcasts."""
+        return self.state is SocketState.CONNECTED
+
+    @property
+    def rooms(self) -> frozenset[str]:
+        """The rooms it is in now, its own id among them; empty in ``disconnect``."""
+        return self.namespace.adapter.socket_rooms(self)
+
+    # Rooms
+
+    def join(self, *rooms: str) -> None:
+        """Enters rooms. Being in one already changes nothing, and so does joining after the socket disconnected.
+
+        Raises ``TypeError`` for anything but ``str`` and ``LocalProtocolError`` above ``max_rooms``.
+        """
+        check_rooms(rooms)
+        if self.state is not SocketState.DISCONNECTED:
+            self.namespace.adapter.add_all(self, rooms)
+
+    def leave(self, room: str) -> None:
+        """Leaves a room. Leaving the room of its own id is allowed, and makes ``to(socket.id)`` reach nobody."""
+        check_rooms((room,))
+        self.namespace.adapter.delete(self, room)
+
+    # Sending
+
+    def emit(self, event: str, *args: Any) -> None:
+        """Sends an event to this client. In a middleware it waits until the socket is accepted.
+
+        Raises ``ReservedEventError`` for a name that Socket.IO keeps and ``LocalProtocolError`` for arguments that
+        cannot be encoded: JSON types, and ``bytes``, ``bytearray``, ``memoryview`` anywhere in them.
+        """
+        self.emit_flagged(NO_FLAGS, event, args)
+
+    def send(self, *args: Any) -> None:
+        """Emits the event ``message``."""
+        self.emit_flagged(NO_FLAGS, "message", args)
+
+    def emit_with_ack(self, event: str, *args: Any) -> Pending[Any]:
+        """Sends an event and returns what the client is going to answer.
+
+        The result is None for no argument, the argument itself for one, a tuple for several. Waiting for it raises
+        ``AckTimeout`` after ``ack_timeout`` seconds (or those of ``timeout``), and ``Disconnected`` when the socket
+        goes first.
+        """
+        return self.emit_with_ack_flagged(NO_FLAGS, event, args)
+
+    @property
+    def volatile(self) -> SocketOperator:
+        """For events that are dropped if they cannot be sent at once: no poll is held, or the WebSocket is blocked."""
+        return SocketOperator(self, Flags(volatile=True))
+
+    def compress(self, compress: bool) -> SocketOperator:
+        """Says whether a transport may compress what is sent next; by default it may."""
+        return SocketOperator(self, Flags(compress=compress))
+
+    def timeout(self, seconds: float) -> SocketOperator:
+        """Sets how long ``emit_with_ack`` waits, in seconds."""
+        return SocketOperator(self, NO_FLAGS).timeout(seconds)
+
+    @property
+    def broadcast(self) -> BroadcastOperator:
+        """Everybody in the namespace but this socket."""
+        return SocketOperator(self, NO_FLAGS).broadcast
+
+    def to(self, *rooms: str) -> BroadcastOperator:
+        """Whoever is in one of these rooms, but not this socket."""
+        return SocketOperator(self, NO_FLAGS).to(*rooms)
+
+    def in_(self, *rooms: str) -> BroadcastOperator:
+        """The same as ``to``."""
+        return SocketOperator(self, NO_FLAGS).to(*rooms)
+
+    def except_(self, *rooms: str) -> BroadcastOperator:
+        """Everybody in the namespace but this socket and whoever is in one of these rooms."""
+        return SocketOperator(self, NO_FLAGS).except_(*rooms)
+
+    def disconnect(self, close: bool = False) -> None:
+        """Tells the client that it is disconnected from this namespace; stock clients do not come back by themselves.
+
+        The reason is ``"server namespace disconnect"``. ``close=True`` disconnects all namespaces of the connection and
+        closes it; what was queued is delivered first. Does nothing unless the socket is connected.
+        """
+        if self.state is SocketState.CONNECTED:
+            self.namespace.server.disconnect(self, close)
+
+    # For the floors around
+
+    def emit_flagged(self, flags: Flags, event: str, args: tuple[Any, ...]) -> None:
+        """Sends an event the way the flags say."""
+        check_event(event)
+        namespace = self.namespace
+        args = (event, *args)
+        frames = namespace.server.parser.encode_event(namespace.name, args, None, flags.compress)
+        self.send_frames(frames, flags.volatile, args)
+
+    def emit_with_ack_flagged(self, flags: Flags, event: str, args: tuple[Any, ...]) -> Pending[Any]:
+        """Sends an event that is to be acknowledged, the way the flags say."""
+        check_event(event)
+        namespace = self.namespace
+        server = namespace.server
+        ack_id = namespace.next_ack_id()
+        args = (event, *args)
+        frames = server.parser.encode_event(namespace.name, args, ack_id, flags.compress)
+        pending: Pending[Any] = Pending(server.waiting)
+        if self.state in (SocketState.DISCONNECTING, SocketState.DISCONNECTED):
+            pending.reject(Disconnected())
+            return pending
+        if self._acks is None:
+            self._acks = Acks(server.config.max_acks)
+        self._acks.expect(ack_id, pending, flags.timeout, server.timers, server.ack_lane)
+        self.send_frames(frames, flags.volatile, args)
+        return pending
+
+    def send_frames(self, frames: tuple[Frame, ...], volatile: bool, args: tuple[Any, ...]) -> None:
+        """Sends what is encoded already; ``args`` is what it says."""
+        if self.state is SocketState.CONNECTED:
+            session = self.client.session
+            if not volatile or session.writable:
+                session.write(frames)
+        elif self.state is SocketState.CONNECTING and not volatile:
+            if self._early is None:
+                self._early = []
+            self._early.append(frames)
+
+    def acknowledge(self, ack_id: int, args: Sequence[Any]) -> bool:
+        """Answers an event of the client. Returns False when the socket is gone; the caller answers each id once."""
+        if self.state is not SocketState.CONNECTED:
+            return False
+        namespace = self.namespace
+        return self.client.session.write(namespace.server.parser.encode_ack(namespace.name, args, ack_id))
+
+    def receive_ack(self, ack_id: int, args: Sequence[Any]) -> None:
+        """Takes an acknowledgement of the client; one that nobody waits for is ignored."""
+        if self._acks is not None:
+            self._acks.answer(ack_id, args)
+
+    def set_accepted(self) -> None:
+        """The client has been told that it is connected; what was emitted before follows."""
+        self.state = SocketState.CONNECTED
+        early, self._early = self._early, None
+        for frames in early or ():
+            self.client.session.write(frames)
+
+    def set_gone(self) -> None:
+        """Nothing is sent any more; whoever waits for an acknowledgement is told."""
+        self.state = SocketState.DISCONNECTING
+        self._early = None
+        if self._acks is not None:
+            self._acks.fail(Disconnected())
+            self._acks = None
+
+    def __repr__(self) -> str:
+        return f"<Socket {self.id} in {self.namespace.name}, {self.state.name.lower()}>"
