@@ -40,6 +40,7 @@ class AsyncioRuntime:
         self.wire: ServerWire | None = None
         # A view of one buffer: a bytearray itself would be resized under TLS, and one for each connection costs memory.
         self.buffer = memoryview(bytearray(READ_SIZE))
+        self._gone: asyncio.Event | None = None
         self._thread: int | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduled = False
@@ -54,6 +55,13 @@ class AsyncioRuntime:
             raise LocalProtocolError("this server belongs to another event loop")
         self.loop = loop
         self._thread = threading.get_ident()
+
+    async def all_gone(self) -> None:
+        """Waits until no connection is left."""
+        self._gone = asyncio.Event()
+        while self.wire is not None and self.wire.connections:
+            self._gone.clear()
+            await self._gone.wait()
 
     def detach(self) -> None:
         """Forgets the loop, so that the server may serve again on another one."""
@@ -123,6 +131,12 @@ class AsyncioRuntime:
             self._pumping = False
         self._arm()
 
+    def lost(self) -> None:
+        """A connection is gone."""
+        if self._gone is not None:
+            self._gone.set()
+        self.wake(False)
+
     def _turn(self) -> None:
         self._scheduled = False
         self.pump()
@@ -190,14 +204,15 @@ class Carrier(asyncio.BufferedProtocol):
         if self._connection is not None:
             self._connection.receive_eof()
             self._runtime.wake(False)
-        return True
+        # Keeping the other half open is refused, with a warning, under TLS.
+        return self._connection is not None and not self._connection.secure
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
         if self._connection is not None:
             connection, self._connection = self._connection, None
             connection.receive_lost()
-            self._runtime.wake(False)
+            self._runtime.lost()
 
     def pause_writing(self) -> None:
         if self._connection is not None:

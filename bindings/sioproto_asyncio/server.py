@@ -154,9 +154,9 @@ class Server(app.Server):
         await self.stop(self._grace if grace is None else grace)
         self._wire.shutdown()
         self._asyncio.pump()
-        deadline = self._asyncio.loop.time() + LINGER
-        while self._wire.connections and self._asyncio.loop.time() < deadline:
-            await asyncio.sleep(0.01)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER):
+                await self._asyncio.all_gone()
         for connection in list(self._wire.connections):
             if connection.owner.transport is not None:
                 connection.owner.transport.abort()

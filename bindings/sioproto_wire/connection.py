@@ -233,7 +233,6 @@ class Connection:
             head = write_accept(response, handshake, server=wire.server_name)
         except LocalProtocolError as error:
             wire.report(error)
-            core.receive_link_closed(link, 1006, "the opening handshake could not be answered")
             return False
         self.send([head])
         self.arm(None)
@@ -251,6 +250,9 @@ class Connection:
     def _follow_websocket(self, websocket: WebSocketWire) -> None:
         """Sends what the peer's control frames call for, and ends the link with the WebSocket."""
         closed = websocket.state is CLOSED
+        if closed and self._link is not None:
+            # What the core handed over before stands before our close frame.
+            self.send([frame.websocket for frame in self._link.take()])
         # A blocked peer that floods us with pings finds the latest one answered, later.
         if closed or not self.blocked:
             control = websocket.take()
@@ -266,12 +268,14 @@ class Connection:
             self.reading = link.reading
             return self.take()
         out, self._out = self._out or [], None
-        out += [frame.websocket for frame in link.take()]
+        frames = link.take()
+        # No data frame may follow our close frame (RFC 6455, 5.5.1).
         if self._stage is Stage.WEBSOCKET and self._websocket is not None:
-            self._stage = Stage.CLOSING
-            self.reading = True
+            out += [frame.websocket for frame in frames]
             self._websocket.close(link.close_code)
             out.append(self._websocket.take())
+            self._stage = Stage.CLOSING
+            self.reading = True
             self.arm(self._wire.close_lane)
         return b"".join(out)
 

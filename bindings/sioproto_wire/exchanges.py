@@ -105,23 +105,16 @@ class Exchanges:
 
     # Deadlines
 
-    def silence_due(self) -> None:
-        """No request came: the connection is closed without a word, as nobody is waiting for one."""
-        if self.phase is Phase.IDLE:
-            self._connection.close()
-
     def request_due(self) -> None:
         """A head or a body did not come in time."""
-        if self.phase in (Phase.HEAD, Phase.BODY):
-            self.refuse(HttpError(408))
+        self.refuse(HttpError(408))
 
     def pace_due(self) -> None:
         """Judges how fast a body comes, once a second."""
-        body, wire = self.reader.body, self._wire
-        if body is None or self.phase is not Phase.BODY:
-            return
+        wire = self._wire
+        size = 0 if self.reader.body is None else self.reader.body.size
         judged = wire.core.timers.clock() - self._body_since - wire.config.body_grace
-        if body.size < judged * wire.config.min_body_rate and not self._connection.blocked:
+        if size < judged * wire.config.min_body_rate and not self._connection.blocked:
             self.request_due()
         else:
             self._pace = wire.pace_lane.arm(self._connection)
@@ -233,9 +226,12 @@ class Exchanges:
         head, body = reader.head, reader.body
         assert head is not None
         self._exchange = None
-        if response.status == 101 and exchange.link is not None and head.handshake is not None:
-            if connection.accept(head.handshake, exchange.link, response, reader.buffer):
+        link = exchange.link
+        if link is not None:
+            handshake = head.handshake if response.status == 101 else None
+            if handshake is not None and connection.accept(handshake, link, response, reader.buffer):
                 return
+            wire.core.receive_link_closed(link, 1006, "the WebSocket could not be accepted")
             response = error_response(HttpError(500))
         # A body that is not wanted is skipped where its end is certain and near.
         skip = (

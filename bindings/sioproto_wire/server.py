@@ -160,8 +160,8 @@ class ServerWire:
 
 
 def _silence_due(connection: Connection, _: float) -> None:
-    if connection.exchanges is not None:
-        connection.exchanges.silence_due()
+    # Without a word, as nobody is waiting for one.
+    connection.close()
 
 
 def _request_due(connection: Connection, _: float) -> None:

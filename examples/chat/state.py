@@ -127,7 +127,7 @@ def clean_name(value: object) -> str:
     """Returns a person's name in the one form it is shown and compared in."""
     # Compatibility forms are folded so that two names which look alike are alike; what has no shape of its own
     # (control characters, direction marks, lone surrogates) is not in the list of what a name may consist of.
-    name = " ".join(unicodedata.normalize("NFKC", value).split()) if isinstance(value, str) else ""
+    name = " ".join(normal(value).split())
     if not name:
         raise Refused("empty", "Please enter a name.")
     if len(name) > NAME_LENGTH:
@@ -140,8 +140,7 @@ def clean_name(value: object) -> str:
 
 def clean_room(value: object) -> str:
     """Returns a room's name in its one form: lower case, words joined by hyphens, no leading #."""
-    name = unicodedata.normalize("NFKC", value).lstrip("# ").casefold() if isinstance(value, str) else ""
-    name = "-".join(name.split())
+    name = "-".join(normal(value).lstrip("# ").casefold().split())
     if not name:
         raise Refused("empty", "Please enter a name for the room.")
     if len(name) > NAME_LENGTH:
@@ -150,6 +149,11 @@ def clean_room(value: object) -> str:
     if not fits or not any(letter.isalnum() for letter in name):
         raise Refused("letters", "A room's name consists of letters, digits, - and _")
     return name
+
+
+def normal(value: object) -> str:
+    """Returns text in its normal form. Some characters grow in it, so what is far too long is cut off before."""
+    return unicodedata.normalize("NFKC", value[: 4 * NAME_LENGTH]) if isinstance(value, str) else ""
 
 
 def clean_text(value: object) -> str:

@@ -33,6 +33,10 @@ Job = SocketConnected | EventReceived | DecodeFailed | DisconnectingAsked | Sock
 """Something that is handled in the lane of its socket."""
 
 
+PARKING = 256
+"""What a parked event costs besides its size on the wire, in bytes; without it tiny events would weigh nothing."""
+
+
 class Ack:
     """The acknowledgement of one event: call it with the answer's arguments. Only the first call answers.
 
@@ -180,7 +184,8 @@ class Dispatcher:
             where = event_of(job)
             if listener.concurrent:
                 self.running += 1
-                self._runtime.start(self._beside(listener, args, reply, where))
+                self._park(job)
+                self._runtime.start(self._beside(job, listener, args, reply))
                 continue
             awaitable = self._call(listener, args, reply, where)
             if awaitable is not None:
@@ -208,12 +213,14 @@ class Dispatcher:
         except Exception as error:  # a user's code: its failure is reported and stops nobody
             self._report(error, where)
 
-    async def _beside(self, listener: Listener, args: tuple[Any, ...], reply: Ack | None, where: str) -> None:
+    async def _beside(self, job: Job, listener: Listener, args: tuple[Any, ...], reply: Ack | None) -> None:
+        where = event_of(job)
         try:
             awaitable = self._call(listener, args, reply, where)
             if awaitable is not None:
                 await self._settle(awaitable, listener, reply, where)
         finally:
+            self._unpark(job)
             self.running -= 1
             self._runtime.wake(False)
 
@@ -237,14 +244,14 @@ class Dispatcher:
     def _park(self, job: Job) -> None:
         if isinstance(job, EventReceived):
             client = job.socket.client
-            client.parked += job.size
+            client.parked += job.size + PARKING
             if client.parked > self._max_parked:
                 client.session.pause()
 
     def _unpark(self, job: Job) -> None:
         if isinstance(job, EventReceived):
             client = job.socket.client
-            client.parked -= job.size
+            client.parked -= job.size + PARKING
             if client.parked * 2 <= self._max_parked and client.session.paused:
                 client.session.resume()
 

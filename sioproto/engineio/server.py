@@ -170,7 +170,7 @@ class EngineServer:
             if session.link is link:  # one of them completed the upgrade
                 session.receive_messages(messages[index:])
                 return
-            if session.candidate is link:
+            if session.probe is not None and session.probe.link is link:
                 session.receive_candidate(message)
 
     def receive_link_closed(self, link: Link, code: int | None = None, error: str | None = None) -> None:
@@ -178,8 +178,7 @@ class EngineServer:
         session, link.session = link.session, None
         if session is None:
             return
-        if session.candidate is link:
-            session.candidate = None
+        if session.probe is not None and session.probe.link is link:
             session.step(Input.CANDIDATE_LOST)
         elif session.link is link:
             if error is None:
@@ -330,9 +329,9 @@ class EngineServer:
 
     def _rouse(self) -> None:
         if not self._roused:
-            self._roused = True
             if self._wake is not None:
                 self._wake(False)
+            self._roused = True
 
     def _tell_refused(self, request: Request, verdict: http.Refuse) -> None:
         event = RequestRefused(request, verdict.code, verdict.message, verdict.context)

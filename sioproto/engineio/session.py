@@ -17,12 +17,13 @@ from sioproto.engineio.heartbeat import Heartbeat
 from sioproto.engineio.observing import Observed
 from sioproto.engineio.packet import PacketType
 from sioproto.engineio.polling import Polling
+from sioproto.engineio.probe import Probe
 from sioproto.engineio.request import Exchange, Request, Response
 from sioproto.engineio.states import TABLE, Input, State
 from sioproto.frame import Frame
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sioproto.config import TransportName
     from sioproto.engineio.link import Link
@@ -46,11 +47,9 @@ class Session(Observed):
 
     __slots__ = (
         "_close_timer",
-        "_noop_timer",
+        "_drained",
         "_queued",
         "_server",
-        "_upgrade_timer",
-        "candidate",
         "client",
         "dirty",
         "heartbeat",
@@ -60,6 +59,7 @@ class Session(Observed):
         "outbox",
         "paused",
         "polling",
+        "probe",
         "request",
         "state",
         "upgraded",
@@ -77,7 +77,8 @@ class Session(Observed):
         self.upgraded = False
         self.paused = False
         self.link: Link | None = None
-        self.candidate: Link | None = None
+        self.probe: Probe | None = None
+        """The upgrade that is under way, if there is one."""
         self.polling = Polling(server, self)
         self.heartbeat = Heartbeat(self)
         self.outbox: list[Frame] = []
@@ -86,8 +87,7 @@ class Session(Observed):
         """A slot for the floor above."""
         self._queued = 0
         self._close_timer: Timer | None = None
-        self._noop_timer: Timer | None = None
-        self._upgrade_timer: Timer | None = None
+        self._drained: list[Callable[[], object]] | None = None
 
     # What a user may look at
 
@@ -150,6 +150,13 @@ class Session(Observed):
         ``polling_close_timeout`` seconds. Meanwhile nothing more is sent or received. ``discard`` ends it at once.
         """
         self.step(Input.DISCARD if discard else Input.CLOSE)
+
+    def when_drained(self, call: Callable[[], object]) -> None:
+        """Calls ``call()`` once the transport took what was queued, or the session ended; at once if nothing waits."""
+        if self.open and self._queued:
+            self._drained = [*(self._drained or ()), call]
+        else:
+            call()
 
     def pause(self) -> None:
         """Stops reading from the peer; the pong deadline is suspended, because it is we who do not listen."""
@@ -275,9 +282,7 @@ class Session(Observed):
         self.end("transport error", "data request connection closed prematurely")
 
     def start_probe(self, link: Link) -> None:
-        self.candidate = link
-        self._upgrade_timer = self._server.upgrade_lane.arm(self)
-        self._noop_timer = self._server.noop_lane.arm(self)
+        self.probe = Probe(self._server, self, link)
 
     def close_stranger(self, link: Link) -> None:
         """Closes a WebSocket that came for a session which has one, or is upgrading to one; the session stays."""
@@ -286,16 +291,16 @@ class Session(Observed):
         self._server.carry(link)
 
     def answer_probe(self) -> None:
-        link = self.candidate
-        if link is not None:
+        if self.probe is not None:
+            link = self.probe.link
             link.frames.append(PROBE_ANSWER)
             self._server.carry(link)
             self._notify("upgrading", self)
 
     def switch_transport(self) -> None:
         """The peer said ``5``: from here on the outbox leaves by the WebSocket."""
-        self._stop_probe()
-        self.link, self.candidate = self.candidate, None
+        if self.probe is not None:
+            self.link, self.probe = self.probe.stop(), None
         self.upgraded = True
         # The peer has paused its polling by now, so a held poll is a straggler; Node.js ends it with a close packet.
         self.polling.answer_poll([CLOSE])
@@ -308,16 +313,14 @@ class Session(Observed):
 
     def drop_candidate(self) -> None:
         """An upgrade failed: that WebSocket is closed and polling goes on as it was."""
-        self._stop_probe()
-        link, self.candidate = self.candidate, None
-        if link is not None:
-            link.session = None
-            link.close()
-            self._server.carry(link)
+        if self.probe is not None:
+            self.probe.drop()
+            self.probe = None
 
     def release_poll(self) -> None:
         """Ends a held poll with a noop, so that the peer can pause its polling."""
-        self._noop_timer = self._server.noop_lane.arm(self)
+        if self.probe is not None:
+            self.probe.wait_for_noop()
         if not self.outbox:
             self.polling.answer_poll([NOOP])
 
@@ -337,13 +340,8 @@ class Session(Observed):
     def start_closing(self) -> None:
         """Hands the last packets over at once if that is possible, and waits a bounded time if it is not."""
         self.open = False
-        self._stop_probe()
+        self.drop_candidate()
         self.heartbeat.stop()
-        link, self.candidate = self.candidate, None
-        if link is not None:
-            link.session = None
-            link.close()
-            self._server.carry(link)
         self._close_timer = self._server.close_lane.arm(self)
         if self.polling.begun:
             self.polling.accept_post()
@@ -390,6 +388,8 @@ class Session(Observed):
         if self._observers is not None and frames:
             self._notify("flush", frames)
             self._notify("drain")
+        if self._drained is not None:
+            self._call_drained()
         if not self.open and self.state is not State.CLOSED:
             self.step(Input.DRAINED)
 
@@ -403,18 +403,20 @@ class Session(Observed):
         self.open = False
         self.state = State.CLOSED
         self.heartbeat.stop()
-        self._stop_probe()
-        self._cancel("_close_timer")
+        self.drop_candidate()
+        if self._close_timer is not None:
+            self._close_timer.cancel()
+            self._close_timer = None
         self.polling.answer_poll([CLOSE])
         self.polling.refuse_post(400)
-        for link in (self.link, self.candidate):
-            if link is not None:
-                link.reading = True
-                link.close(1008 if description == "slow consumer" else None)
-                server.carry(link)
-        self.link = self.candidate = None
+        if self.link is not None:
+            self.link.reading = True
+            self.link.close(1008 if description == "slow consumer" else None)
+            server.carry(self.link)
+            self.link = None
         self.outbox = []
         self._queued = 0
+        self._call_drained()
         self._notify("close", reason, description)
         server.tell(SessionClosed(self, reason, description))
 
@@ -427,17 +429,11 @@ class Session(Observed):
         self._server.report(error, where)
 
     def _read(self, reading: bool) -> None:
-        for link in (self.link, self.candidate):
-            if link is not None:
-                link.reading = reading
-                self._server.carry(link)
+        if self.link is not None:
+            self.link.reading = reading
+            self._server.carry(self.link)
 
-    def _stop_probe(self) -> None:
-        self._cancel("_upgrade_timer")
-        self._cancel("_noop_timer")
-
-    def _cancel(self, name: str) -> None:
-        timer: Timer | None = getattr(self, name)
-        if timer is not None:
-            timer.cancel()
-            setattr(self, name, None)
+    def _call_drained(self) -> None:
+        calls, self._drained = self._drained, None
+        for call in calls or ():
+            call()

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 class Client:
     """What the namespaces of one session share."""
 
-    __slots__ = ("connects", "decoder", "minute", "parked", "session", "sockets", "timer", "waiting")
+    __slots__ = ("connects", "decoder", "minute", "parked", "received", "session", "sockets", "timer", "waiting")
 
     def __init__(self, session: Session, decoder: Decoder) -> None:
         self.session = session
-        self.decoder = decoder
+        self.decoder: Decoder | None = decoder
+        """None once the client sent something invalid, which ends its session."""
         self.sockets: dict[str, Socket] = {}
         """The connected sockets, by the name of their namespace."""
         self.waiting: dict[str, ConnectTicket] = {}
@@ -29,6 +30,8 @@ class Client:
         self.minute = 0.0
         self.connects = 0
         """CONNECTs since ``minute``."""
+        self.received = 0
+        """What the packet that is being decoded took so far, in characters and bytes."""
         self.parked = 0
         """Bytes of events that wait for handlers; the floor above counts."""
 

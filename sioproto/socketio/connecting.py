@@ -1,21 +1,34 @@
-"""The ticket of a CONNECT: a question that is open until somebody accepts or refuses, or the client goes away."""
+"""Who asks for which namespace: from the CONNECT packet to a connected socket, or a refusal.
+
+A CONNECT becomes a ticket, a question that is open until somebody accepts or refuses, or its client goes away.
+Finding the namespace may be a question itself, when a dynamic one has a predicate.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from sioproto.engineio.http import client_address
+from sioproto.socketio.events import ConnectAsked, NamespaceAsked, SocketConnected
+from sioproto.socketio.handshake import Handshake
+from sioproto.socketio.socket import Socket, SocketState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sioproto.socketio.client import Client
     from sioproto.socketio.dynamic import DynamicNamespace
-    from sioproto.socketio.socket import Socket
+    from sioproto.socketio.namespace import Namespace
+    from sioproto.socketio.packet import Packet
+    from sioproto.socketio.server import SocketServer
+
+MINUTE = 60.0
 
 
 class ConnectTicket:
     """One client that asks for one namespace."""
 
-    __slots__ = ("auth", "client", "name", "parents", "socket")
+    __slots__ = ("asked", "auth", "client", "name", "parents", "socket")
 
     def __init__(self, client: Client, name: str, auth: dict[str, Any], parents: Iterator[DynamicNamespace]) -> None:
         self.client = client
@@ -23,6 +36,8 @@ class ConnectTicket:
         self.auth = auth
         self.parents = parents
         """The dynamic namespaces that are still to be asked whether the name is theirs."""
+        self.asked: DynamicNamespace | None = None
+        """The one whose predicate is being asked."""
         self.socket: Socket | None = None
         """Made as soon as the namespace is found."""
 
@@ -30,3 +45,109 @@ class ConnectTicket:
     def alive(self) -> bool:
         """Whether an answer still matters."""
         return self.client.waiting.get(self.name) is self
+
+
+class Connecting:
+    """The open tickets of a server, and what becomes of them."""
+
+    def __init__(self, server: SocketServer) -> None:
+        self._server = server
+
+    def receive_connect(self, client: Client, packet: Packet) -> None:
+        """Takes a CONNECT packet (Socket.IO protocol, "Connection to a namespace")."""
+        server, config, name = self._server, self._server.config, packet.namespace
+        if name in client.sockets or name in client.waiting:
+            return  # refusing a second CONNECT would make a stock client destroy its live socket
+        now = server.environment.clock()
+        if now - client.minute > MINUTE:
+            client.minute, client.connects = now, 0
+        client.connects += 1
+        if (
+            client.connects > config.connect_rate
+            or len(client.waiting) >= config.max_pending_connects
+            or len(client.waiting) + len(client.sockets) >= config.max_namespaces
+        ):
+            error = {"message": "Too many connection attempts"}
+            client.session.write(server.parser.encode_connect_error(name, error))
+            client.session.close()
+            return
+        ticket = ConnectTicket(client, name, packet.data, iter(tuple(server.dynamic)))
+        client.waiting[name] = ticket
+        namespace = server.namespaces.get(name)
+        if namespace is not None:
+            self._ask_socket(ticket, namespace)
+        else:
+            self._find_parent(ticket)
+
+    def answer_namespace(self, ticket: ConnectTicket, allowed: bool) -> bool:
+        """A predicate said whether a name is its namespace's; after a no the next dynamic namespace is asked."""
+        parent, ticket.asked = ticket.asked, None
+        if parent is None or not ticket.alive:
+            return False
+        if allowed:
+            # Another client may have brought the child into being meanwhile.
+            namespace = self._server.namespaces.get(ticket.name)
+            self._ask_socket(ticket, namespace or self._server.create(ticket.name, parent))
+        else:
+            self._find_parent(ticket)
+        return True
+
+    def accept(self, ticket: ConnectTicket) -> bool:
+        """The socket is connected: into its own room, then the CONNECT packet, then whatever was emitted before."""
+        socket = ticket.socket
+        if socket is None or not ticket.alive:
+            return False
+        server, client, namespace = self._server, ticket.client, socket.namespace
+        del client.waiting[ticket.name]
+        namespace.connecting -= 1
+        if client.timer is not None:
+            client.timer.cancel()
+            client.timer = None
+            server.count_unconnected(-1)
+        client.sockets[namespace.name] = socket
+        namespace.sockets[socket.id] = socket
+        namespace.adapter.add_all(socket, (socket.id,))
+        client.session.write(server.parser.encode_connect(namespace.name, {"sid": socket.id}))
+        socket.set_accepted()
+        server.tell(SocketConnected(socket))
+        return True
+
+    def refuse(self, ticket: ConnectTicket, message: str, data: Any) -> bool:
+        """The client gets a CONNECT_ERROR; its session stays, and it may ask again."""
+        if not ticket.alive:
+            return False
+        error = {"message": message} if data is None else {"message": message, "data": data}
+        frames = self._server.parser.encode_connect_error(ticket.name, error)
+        self.drop(ticket)
+        ticket.client.session.write(frames)
+        return True
+
+    def drop(self, ticket: ConnectTicket) -> None:
+        """Forgets a ticket and the socket that it would have become."""
+        del ticket.client.waiting[ticket.name]
+        socket = ticket.socket
+        if socket is not None:
+            socket.set_gone()
+            socket.state = SocketState.DISCONNECTED
+            socket.namespace.adapter.delete_all(socket)
+            socket.namespace.connecting -= 1
+            self._server.clean_up(socket.namespace)
+
+    def _find_parent(self, ticket: ConnectTicket) -> None:
+        for parent in ticket.parents:
+            if parent.asks:
+                ticket.asked = parent
+                self._server.tell(NamespaceAsked(ticket, parent))
+                return
+            if parent.fits(ticket.name):
+                self._ask_socket(ticket, self._server.create(ticket.name, parent))
+                return
+        self.refuse(ticket, "Invalid namespace", None)
+
+    def _ask_socket(self, ticket: ConnectTicket, namespace: Namespace) -> None:
+        environment, request = self._server.environment, ticket.client.session.request
+        address, secure = client_address(request, self._server.engine_config)
+        handshake = Handshake(request, ticket.auth, environment.wall(), address, secure)
+        namespace.connecting += 1
+        ticket.socket = Socket(ticket.client, namespace, environment.ids(), handshake)
+        self._server.tell(ConnectAsked(ticket, ticket.socket))

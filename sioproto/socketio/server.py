@@ -10,35 +10,30 @@ and every socket ends exactly once.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from sioproto.engineio.events import MessageReceived, SessionClosed, SessionOpened
-from sioproto.engineio.http import client_address
 from sioproto.engineio.server import EngineServer
 from sioproto.errors import LocalProtocolError, RemoteProtocolError
 from sioproto.pending import NO_WAITING
 from sioproto.socketio.acks import ack_overdue
 from sioproto.socketio.adapter import Adapter, MemoryAdapter
 from sioproto.socketio.client import Client
-from sioproto.socketio.connecting import ConnectTicket
+from sioproto.socketio.connecting import Connecting
 from sioproto.socketio.dynamic import DynamicNamespace
 from sioproto.socketio.events import (
-    ConnectAsked,
     DecodeFailed,
     DisconnectingAsked,
     DisconnectReason,
     EventReceived,
-    NamespaceAsked,
     NamespaceCreated,
-    SocketConnected,
     SocketDisconnected,
     SocketEvent,
 )
-from sioproto.socketio.handshake import Handshake
 from sioproto.socketio.namespace import Namespace
 from sioproto.socketio.packet import Packet, PacketType
 from sioproto.socketio.parser import Parser
-from sioproto.socketio.socket import Socket, SocketState
+from sioproto.socketio.socket import SocketState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,11 +44,11 @@ if TYPE_CHECKING:
     from sioproto.engineio.session import Session
     from sioproto.environment import Environment
     from sioproto.pending import Waiting
+    from sioproto.socketio.connecting import ConnectTicket
+    from sioproto.socketio.socket import Socket
     from sioproto.timers import Timer, Timers
 
 N = TypeVar("N", bound=Namespace)
-
-MINUTE = 60.0
 
 
 class SocketServer:
@@ -94,6 +89,7 @@ class SocketServer:
         self._adapter = adapter
         self._leaving: dict[Socket, tuple[DisconnectReason, str | None, Timer]] = {}
         self._unconnected = 0
+        self._connecting = Connecting(self)
         self._shutting = False
         self.dynamic: list[DynamicNamespace] = []
         self.namespaces: dict[str, Namespace] = {}
@@ -138,7 +134,7 @@ class SocketServer:
             name = "/" + name
         namespace = self.namespaces.get(name)
         if namespace is None:
-            return self._create(name, None, namespace_class or Namespace)
+            return self.create(name, None, namespace_class or Namespace)
         if namespace_class is not None and not isinstance(namespace, namespace_class):
             raise LocalProtocolError(f"the namespace {name} exists already and is no {namespace_class.__name__}")
         return namespace
@@ -199,50 +195,18 @@ class SocketServer:
         return answered
 
     def answer_namespace(self, ticket: ConnectTicket, allowed: bool) -> bool:
-        """Answers ``NamespaceAsked``. After a no the next dynamic namespace is asked. Returns False for a dead
-        ticket.
-        """
-        if not ticket.alive or ticket.socket is not None:
-            return False
-        parent = next(ticket.parents)
-        if allowed:
-            self._ask_socket(ticket, self.namespaces.get(ticket.name) or self._create(ticket.name, parent, Namespace))
-        else:
-            self._ask_parents(ticket)
-        return True
+        """Answers ``NamespaceAsked``. After a no the next dynamic namespace is asked. False: the ticket is dead."""
+        return self._connecting.answer_namespace(ticket, allowed)
 
     def accept(self, ticket: ConnectTicket) -> bool:
         """Answers ``ConnectAsked`` with yes: the socket is connected. Returns False if its client is gone meanwhile."""
-        socket = ticket.socket
-        if socket is None or not ticket.alive:
-            return False
-        client, namespace = ticket.client, socket.namespace
-        del client.waiting[ticket.name]
-        namespace.connecting -= 1
-        if client.timer is not None:
-            client.timer.cancel()
-            client.timer = None
-            self._count_unconnected(-1)
-        client.sockets[namespace.name] = socket
-        namespace.sockets[socket.id] = socket
-        namespace.adapter.add_all(socket, (socket.id,))
-        client.session.write(self.parser.encode_connect(namespace.name, {"sid": socket.id}))
-        socket.set_accepted()
-        self._events.append(SocketConnected(socket))
-        return True
+        return self._connecting.accept(ticket)
 
     def refuse(self, ticket: ConnectTicket, message: str, data: Any = None) -> bool:
         """Answers ``ConnectAsked`` with no; the client gets ``message`` and ``data``. Its session stays and may
         retry.
         """
-        if not ticket.alive:
-            return False
-        error = {"message": message} if data is None else {"message": message, "data": data}
-        frames = self.parser.encode_connect_error(ticket.name, error)
-        del ticket.client.waiting[ticket.name]
-        self._drop(ticket)
-        ticket.client.session.write(frames)
-        return True
+        return self._connecting.refuse(ticket, message, data)
 
     def finish_disconnect(self, socket: Socket) -> bool:
         """Answers ``DisconnectingAsked``: the socket leaves its rooms and is gone. Returns False if it was too late."""
@@ -256,7 +220,7 @@ class SocketServer:
         namespace.sockets.pop(socket.id, None)
         socket.state = SocketState.DISCONNECTED
         self._events.append(SocketDisconnected(socket, reason, description))
-        self._clean_up(namespace)
+        self.clean_up(namespace)
         return True
 
     # Outputs
@@ -333,31 +297,30 @@ class SocketServer:
     def _opened(self, session: Session) -> None:
         client = session.client = Client(session, self.parser.decoder())
         client.timer = self._connect_lane.arm(client)
-        self._count_unconnected(+1)
+        self.count_unconnected(+1)
 
     def _closed(self, client: Client, reason: DisconnectReason, description: str | None) -> None:
         if client.timer is not None:
             client.timer.cancel()
-            self._count_unconnected(-1)
+            self.count_unconnected(-1)
         for ticket in list(client.waiting.values()):
-            del client.waiting[ticket.name]
-            self._drop(ticket)
+            self._connecting.drop(ticket)
         for socket in list(client.sockets.values()):
             self._end(socket, reason, description)
 
     def _message(self, client: Client, message: str | bytes) -> None:
-        # What came behind a packet that ended the session is not delivered.
-        if not client.session.open and client.decoder is CLOSED_DECODER:
-            return
+        if client.decoder is None:
+            return  # what came behind a packet that ended the session is not delivered
+        client.received += len(message)
         try:
             if client.timer is not None and isinstance(message, bytes):
                 raise RemoteProtocolError("binary before CONNECT")
             packet = client.decoder.feed(message)
-            if packet is None:
-                return
-            self._packet(client, packet, len(message))
+            if packet is not None:
+                size, client.received = client.received, 0
+                self._packet(client, packet, size)
         except RemoteProtocolError as error:
-            client.decoder = CLOSED_DECODER
+            client.decoder = None
             for socket in list(client.sockets.values()):
                 self._events.append(DecodeFailed(socket, error))
             client.session.close()
@@ -374,7 +337,7 @@ class SocketServer:
                 socket.receive_ack(packet.id, packet.data)
                 return
         elif kind is PacketType.CONNECT:
-            self._connect(client, packet)
+            self._connecting.receive_connect(client, packet)
             return
         elif kind is PacketType.DISCONNECT:
             if socket is not None:
@@ -386,63 +349,16 @@ class SocketServer:
         if client.timer is not None and not client.waiting:
             raise RemoteProtocolError("a packet before CONNECT")
 
-    # Connecting
+    # For the parts of this floor
 
-    def _connect(self, client: Client, packet: Packet) -> None:
-        name = packet.namespace
-        if name in client.sockets or name in client.waiting:
-            return  # a second CONNECT is ignored: refusing it would make a stock client destroy its live socket
-        now = self.environment.clock()
-        if now - client.minute > MINUTE:
-            client.minute, client.connects = now, 0
-        client.connects += 1
-        config = self.config
-        if (
-            client.connects > config.connect_rate
-            or len(client.waiting) >= config.max_pending_connects
-            or len(client.waiting) + len(client.sockets) >= config.max_namespaces
-        ):
-            client.session.write(self.parser.encode_connect_error(name, {"message": "Too many connection attempts"}))
-            client.session.close()
-            return
-        ticket = ConnectTicket(client, name, packet.data, iter(tuple(self.dynamic)))
-        client.waiting[name] = ticket
-        namespace = self.namespaces.get(name)
-        if namespace is not None:
-            self._ask_socket(ticket, namespace)
-        else:
-            self._ask_parents(ticket)
+    def tell(self, event: SocketEvent) -> None:
+        """Leaves an event for the floor above."""
+        self._events.append(event)
 
-    def _ask_parents(self, ticket: ConnectTicket) -> None:
-        for parent in ticket.parents:
-            if parent.asks:
-                # The answer needs to know whom it is about: the iterator goes one step back.
-                ticket.parents = iter((parent, *ticket.parents))
-                self._events.append(NamespaceAsked(ticket, parent))
-                return
-            if parent.fits(ticket.name):
-                self._ask_socket(ticket, self._create(ticket.name, parent, Namespace))
-                return
-        self.refuse(ticket, "Invalid namespace")
-
-    def _ask_socket(self, ticket: ConnectTicket, namespace: Namespace) -> None:
-        environment, session = self.environment, ticket.client.session
-        address, secure = client_address(session.request, self.engine.config)
-        handshake = Handshake(session.request, ticket.auth, environment.wall(), address, secure)
-        namespace.connecting += 1
-        ticket.socket = Socket(ticket.client, namespace, environment.ids(), handshake)
-        self._events.append(ConnectAsked(ticket, ticket.socket))
-
-    def _drop(self, ticket: ConnectTicket) -> None:
-        socket = ticket.socket
-        if socket is not None:
-            socket.set_gone()
-            socket.state = SocketState.DISCONNECTED
-            socket.namespace.adapter.delete_all(socket)
-            socket.namespace.connecting -= 1
-            self._clean_up(socket.namespace)
-
-    def _create(self, name: str, parent: DynamicNamespace | None, namespace_class: type[Namespace]) -> Namespace:
+    def create(
+        self, name: str, parent: DynamicNamespace | None, namespace_class: type[Namespace] = Namespace
+    ) -> Namespace:
+        """Makes a namespace and tells of it."""
         namespace = self.namespaces[name] = namespace_class(self, name, parent)
         if parent is not None:
             parent.children[name] = namespace
@@ -450,7 +366,8 @@ class SocketServer:
             self._events.append(NamespaceCreated(namespace))
         return namespace
 
-    def _clean_up(self, namespace: Namespace) -> None:
+    def clean_up(self, namespace: Namespace) -> None:
+        """Lets a child of a dynamic namespace go when nobody is left."""
         # A child that nobody is in, and nobody is about to enter, goes: clients choose the names of children.
         parent = namespace.parent
         if parent is not None and not namespace.sockets and not namespace.connecting:
@@ -470,21 +387,10 @@ class SocketServer:
     def _leave_overdue(self, socket: Socket, _: float) -> None:
         self.finish_disconnect(socket)
 
-    def _count_unconnected(self, change: int) -> None:
+    def count_unconnected(self, change: int) -> None:
+        """Counts the sessions that never joined a namespace; beyond ``max_unconnected`` no new ones are taken."""
         self._unconnected += change
         self.engine.accepting = not self._shutting and self._unconnected < self.config.max_unconnected
-
-
-class _ClosedDecoder:
-    """Marks a client whose session is ending because of what it sent."""
-
-    def feed(self, message: str | bytes) -> Packet | None:
-        return None
-
-    waiting = False
-
-
-CLOSED_DECODER = cast("Any", _ClosedDecoder())
 
 
 def _connect_overdue(client: Client, _: float) -> None:

@@ -153,6 +153,15 @@ class Socket(Listening):
         """Everybody in the namespace but this socket and whoever is in one of these rooms."""
         return SocketOperator(self, NO_FLAGS).except_(*rooms)
 
+    def drained(self) -> Pending[None]:
+        """Returns what is done once the client's transport took everything that waited for it, or the session ended.
+
+        A loop that sends much waits for it now and then, so that a slow client slows it down instead of being cut off.
+        """
+        pending: Pending[None] = Pending(self.namespace.server.waiting)
+        self.conn.when_drained(lambda: pending.resolve(None))
+        return pending
+
     def disconnect(self, close: bool = False) -> None:
         """Tells the client that it is disconnected from this namespace; stock clients do not come back by themselves.
 

@@ -36,9 +36,9 @@ class Clock:
 class FakeCore:
     """Answers by the path of a request, and writes down what it was told.
 
-    ``/now`` is answered at once, ``/held`` and ``/ws-held`` never by itself, ``/post`` with its body, ``/later`` wants a
-    body but answers nothing, ``/foreign`` is somebody else's, ``/ws`` becomes a WebSocket, ``/refused`` is forbidden, ``/bad``
-    has a header that cannot be sent and ``/big`` a long body.
+    ``/now`` is answered at once, ``/held`` and ``/ws-held`` never by itself, ``/post`` with its body; ``/later`` wants
+    a body but answers nothing; ``/foreign`` is somebody else's, ``/ws`` becomes a WebSocket, ``/refused`` is forbidden;
+    ``/bad`` has a header that cannot be sent, ``/big`` a long body and ``/empty`` none.
     """
 
     def __init__(self, clock: Clock, max_payload: int = 100_000) -> None:

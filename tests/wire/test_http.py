@@ -51,11 +51,12 @@ def refusal(data: bytes, config: WireConfig = CONFIG) -> int:
     statuses = set()
     for pieces in ([data], [bytes((byte,)) for byte in data]):
         reader = HttpReader(config)
-        with pytest.raises(HttpError) as raised:
+        try:
             for piece in pieces:
                 reader.receive(piece)
-                reader.read_head()
-        statuses.add(raised.value.status)
+                assert reader.read_head() is None, "the head was taken"
+        except HttpError as error:
+            statuses.add(error.status)
     (status,) = statuses
     return status
 
@@ -342,7 +343,9 @@ def test_the_answer_to_a_handshake() -> None:
 # -- bodies
 
 
-def read_body(fields: Iterable[str], pieces: Iterable[bytes], limit: int = 1000, keep: bool = True) -> tuple[Body, bytes]:
+def read_body(
+    fields: Iterable[str], pieces: Iterable[bytes], limit: int = 1000, keep: bool = True
+) -> tuple[Body, bytes]:
     reader = HttpReader(CONFIG)
     reader.receive(head("POST / HTTP/1.1", *fields))
     assert reader.read_head() is not None
@@ -457,7 +460,12 @@ def test_answers_without_a_body_have_no_length(status: int) -> None:
 
 
 def test_head_gets_the_length_but_not_the_body() -> None:
-    assert written(Response(200, [], b"ok"), head("HEAD / HTTP/1.1")) == ["HTTP/1.1 200 OK", "Content-Length: 2", "", ""]
+    assert written(Response(200, [], b"ok"), head("HEAD / HTTP/1.1")) == [
+        "HTTP/1.1 200 OK",
+        "Content-Length: 2",
+        "",
+        "",
+    ]
 
 
 def test_an_old_peer_is_told_that_the_connection_stays() -> None:
@@ -525,9 +533,10 @@ def test_no_header_splits_a_response(headers: list[tuple[str, str]]) -> None:
 def test_any_bytes_give_a_head_or_a_status(noise: bytes, before: bytes) -> None:
     reader = HttpReader(CONFIG)
     reader.receive(before + noise + b"\r\n\r\n")
+    status = 200
     try:
         found = reader.read_head()
     except HttpError as error:
-        assert error.status in (400, 413, 415, 417, 426, 431, 501)
-    else:
-        assert found is None or found.method.isalpha()
+        found, status = None, error.status
+    assert found is None or found.method.isalpha()
+    assert status in (200, 400, 415, 417, 426, 431, 501)

@@ -27,7 +27,7 @@ export async function prepare(file, limit) {
 }
 
 export function megabytes(size) {
-  return size < 100_000 ? `${Math.max(1, Math.round(size / 1000))} kB` : `${(size / 1e6).toFixed(1)} MB`;
+  return size < 100_000 ? `${Math.max(1, Math.round(size / 1000))} kB` : `${Math.ceil(size / 1e4) / 100} MB`;
 }
 
 async function decode(file) {

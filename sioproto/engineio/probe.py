@@ -1,0 +1,43 @@
+"""An upgrade that is under way: the WebSocket that wants to take over from polling, and its two timers.
+
+(Engine.IO protocol, "Upgrade".) A session has one of these only while it probes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sioproto.engineio.link import Link
+    from sioproto.engineio.server import EngineServer
+    from sioproto.engineio.session import Session
+
+
+class Probe:
+    """The candidate, when it is given up, and when a held poll is released so that the peer can pause its polling."""
+
+    __slots__ = ("_noop", "_overdue", "_server", "_session", "link")
+
+    def __init__(self, server: EngineServer, session: Session, link: Link) -> None:
+        self._server = server
+        self._session = session
+        self.link = link
+        self._overdue = server.upgrade_lane.arm(session)
+        self._noop = server.noop_lane.arm(session)
+
+    def wait_for_noop(self) -> None:
+        """Arms the next release of a held poll."""
+        self._noop = self._server.noop_lane.arm(self._session)
+
+    def stop(self) -> Link:
+        """Cancels the timers and returns the candidate."""
+        self._overdue.cancel()
+        self._noop.cancel()
+        return self.link
+
+    def drop(self) -> None:
+        """Gives the candidate up and closes it."""
+        link = self.stop()
+        link.session = None
+        link.close()
+        self._server.carry(link)
