@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sioproto.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 TransportName = Literal["polling", "websocket"]
 
@@ -162,26 +165,26 @@ def check_positive(config: object, *names: str) -> None:
 C1 = TypeVar("C1")
 C2 = TypeVar("C2")
 C3 = TypeVar("C3")
-C4 = TypeVar("C4")
 
 
-@overload
-def configure(options: dict[str, Any], first: type[C1], second: type[C2], /) -> tuple[C1, C2]: ...
-@overload
-def configure(options: dict[str, Any], first: type[C1], second: type[C2], third: type[C3], /) -> tuple[C1, C2, C3]: ...
-@overload
 def configure(
-    options: dict[str, Any], first: type[C1], second: type[C2], third: type[C3], fourth: type[C4], /
-) -> tuple[C1, C2, C3, C4]: ...
-def configure(options: dict[str, Any], /, *classes: type[Any]) -> tuple[Any, ...]:
-    """Distributes options by name over config classes. Raises ``OptionError`` naming the nearest option it knows."""
-    known: dict[str, int] = {}
-    for index, each in enumerate(classes):
-        known.update((field.name, index) for field in fields(each))
+    options: dict[str, Any],
+    first: type[C1],
+    second: type[C2],
+    third: type[C3],
+    *,
+    others: Iterable[str] = (),
+) -> tuple[C1, C2, C3]:
+    """Distributes options by name over config classes. Raises ``OptionError`` naming the nearest option it knows.
+
+    ``others`` are names that exist elsewhere; they are only offered as the nearest.
+    """
+    classes: tuple[type[Any], ...] = (first, second, third)
+    known = {field.name: index for index, each in enumerate(classes) for field in fields(each)}
     shares: list[dict[str, Any]] = [{} for _ in classes]
     for name, value in options.items():
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+            near = difflib.get_close_matches(name, [*known, *others], n=1, cutoff=0.0)
             raise OptionError(f"there is no option {name!r}; the nearest known one is {near[0]!r}")
         shares[known[name]][name] = value
-    return tuple(each(**share) for each, share in zip(classes, shares, strict=True))
+    return first(**shares[0]), second(**shares[1]), third(**shares[2])

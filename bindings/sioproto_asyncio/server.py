@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import signal
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sioproto import app
-from sioproto.config import EngineConfig, SocketConfig, configure
 from sioproto.errors import LocalProtocolError
 from sioproto_asyncio.runtime import AsyncioRuntime, Carrier
-from sioproto_wire import ServerWire, WireConfig
+from sioproto_wire.host import Call, HostedServer
 
 if TYPE_CHECKING:
     import socket
     import ssl
     from collections.abc import AsyncIterator, Callable
+    from concurrent.futures import Future
+    from typing import Unpack
 
-    from sioproto import Adapter, Environment, Namespace, Request
+    from sioproto_wire.options import Options
 
 T = TypeVar("T")
 
@@ -27,47 +26,14 @@ LINGER = 0.5
 """Seconds that connections get to finish their closing after the last session is gone."""
 
 
-class Server(app.Server):
-    """A Socket.IO server on asyncio.
+class Server(HostedServer):
+    """A Socket.IO server on asyncio; ``Options`` lists what it takes. See ``sioproto.app.Server`` for the handlers."""
 
-    Options by name are those of ``EngineConfig``, ``SocketConfig`` and ``WireConfig``; an unknown one raises
-    ``OptionError`` with the nearest known name. ``grace`` is how many seconds ``close`` takes at most before it cuts
-    off what is left. See ``sioproto.app.Server`` for the hooks.
-    """
-
-    def __init__(
-        self,
-        *,
-        on_error: Callable[[BaseException, str], object] | None = None,
-        fallback: Callable[..., Any] | None = None,
-        allow_request: Callable[[Request], Any] | None = None,
-        adapter: Callable[[Namespace], Adapter] | None = None,
-        loads: Callable[[str], Any] | None = None,
-        dumps: Callable[[Any], str] | None = None,
-        max_parked: int = 1024 * 1024,
-        grace: float = 5.0,
-        environment: Environment | None = None,
-        **options: Any,
-    ) -> None:
-        engine_config, config, wire_config = configure(options, EngineConfig, SocketConfig, WireConfig)
-        self._asyncio = AsyncioRuntime(environment)
-        super().__init__(
-            self._asyncio,
-            engine_config=engine_config,
-            config=config,
-            on_error=on_error,
-            fallback=fallback,
-            allow_request=allow_request,
-            adapter=adapter,
-            loads=loads,
-            dumps=dumps,
-            max_parked=max_parked,
-        )
+    def __init__(self, **options: Unpack[Options]) -> None:
+        self._asyncio = AsyncioRuntime(options.pop("environment", None))
+        super().__init__(self._asyncio, options.pop("grace", 5.0), options)
         self._asyncio.server = self
-        self._asyncio.wire = self._wire = ServerWire(
-            self, wire_config, on_error=lambda error: self._report(error, "response")
-        )
-        self._grace = grace
+        self._asyncio.wire = self._wire
         self._listeners: list[asyncio.Server] = []
         self._closed: asyncio.Event | None = None
 
@@ -166,7 +132,7 @@ class Server(app.Server):
         if self._closed is not None:
             self._closed.set()
 
-    def from_thread(self, function: Callable[..., T], *args: Any) -> concurrent.futures.Future[T]:
+    def from_thread(self, function: Callable[..., T], *args: Any) -> Future[T]:
         """Runs ``function(*args)`` on the server's loop, from any other thread, and returns its future.
 
         ``io.from_thread(io.emit, "news", 1)``. Everything else of the server belongs to the thread of its loop. Raises
@@ -175,17 +141,9 @@ class Server(app.Server):
         loop = self._asyncio.loop
         if loop is None:
             raise LocalProtocolError("the server is not running")
-        future: concurrent.futures.Future[T] = concurrent.futures.Future()
-
-        def call() -> None:
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(function(*args))
-                except BaseException as error:  # belongs to whoever waits for the future
-                    future.set_exception(error)
-
-        loop.call_soon_threadsafe(call)
-        return future
+        call = Call(function, args)
+        loop.call_soon_threadsafe(call.run)
+        return call
 
     def _watch_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -78,6 +78,14 @@ class Core(Protocol):
         """Returns what has output, each once: answered exchanges, links with frames or a changed state."""
         ...
 
+    def next_deadline(self) -> float | None:
+        """Returns when ``handle_timeout`` wants to be called, on the core's clock; None for never."""
+        ...
+
+    def handle_timeout(self) -> None:
+        """Does what is due now, deadlines of connections included; too early, it does nothing."""
+        ...
+
 
 class ServerWire:
     """The connections of one server, without I/O.

@@ -36,8 +36,7 @@ def check_rooms(rooms: tuple[str, ...]) -> None:
 
 
 class BroadcastOperator:
-    """A set of sockets of one namespace to send to; made by ``to``, ``in_``, ``except_``, ``broadcast`` and the like.
-    """
+    """A set of sockets of one namespace to send to; made by ``to``, ``in_``, ``except_``, ``broadcast`` and the like."""
 
     __slots__ = ("_flags", "_namespace", "_selection")
 

@@ -112,6 +112,12 @@ class FakeCore:
         carriers, self._carriers = self._carriers, []
         return carriers
 
+    def next_deadline(self) -> float | None:
+        return self.timers.next_deadline()
+
+    def handle_timeout(self) -> None:
+        self.timers.fire(self.timers.clock())
+
     # What a test makes it do
 
     def answer(self, exchange: Exchange, response: Response) -> None:
@@ -153,6 +159,7 @@ class Peer:
     def __init__(self, wire: ServerWire, core: Core, clock: Clock, *, address: str = "192.0.2.1") -> None:
         self.wire = wire
         self.core: Any = core
+        """The core: a scripted one, unless a test says otherwise."""
         self.clock = clock
         self.connection: Connection = wire.connect(address=address, secure=False, owner=self)
         self.sent = b""
@@ -205,12 +212,9 @@ class Peer:
     def advance(self, seconds: float) -> Peer:
         """Lets time pass, from deadline to deadline."""
         end = self.clock.now + seconds
-        while (deadline := self.core.timers.next_deadline()) is not None and deadline <= end:
+        while (deadline := self.core.next_deadline()) is not None and deadline <= end:
             self.clock.now = max(deadline, self.clock.now)
-            if hasattr(self.core, "handle_timeout"):
-                self.core.handle_timeout()
-            else:
-                self.core.timers.fire(self.clock.now)
+            self.core.handle_timeout()
             self.pump()
         self.clock.now = end
         return self.pump()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import random
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -935,6 +937,15 @@ def test_an_open_websocket_has_no_deadline_and_no_memory_of_http(bench: Bench) -
 
 
 # -- the real environment and the real core
+
+
+@pytest.mark.parametrize("missing", ["h11", "wsproto"])
+def test_a_missing_dependency_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.delitem(sys.modules, "sioproto_wire")
+    with pytest.raises(ImportError, match=r'needs \w+, which comes with: pip install "sioproto\[wire\]"') as raised:
+        importlib.import_module("sioproto_wire")
+    assert raised.value.name == missing
 
 
 def test_the_real_environment() -> None:
