@@ -63,6 +63,14 @@ def read_shape(call: Callable[..., Any]) -> tuple[int, int, bool]:
     return least, most, wants_ack
 
 
+def without(listeners: tuple[Listener, ...], call: Callable[..., Any]) -> tuple[Listener, ...]:
+    """Returns the listeners without the first one that is ``call``."""
+    for index, listener in enumerate(listeners):
+        if listener.call == call:
+            return listeners[:index] + listeners[index + 1 :]
+    return listeners
+
+
 class Handlers:
     """Listeners by event name, in the order of their registration."""
 
@@ -79,12 +87,7 @@ class Handlers:
         if call is None:
             self._table.pop(event, None)
             return
-        listeners = list(self._table.get(event, ()))
-        for index, listener in enumerate(listeners):
-            if listener.call == call:
-                del listeners[index]
-                break
-        self._put(event, listeners)
+        self._put(event, without(self._table.get(event, ()), call))
 
     def find(self, event: str) -> tuple[Listener, ...]:
         """Returns the listeners of an event; those that asked for one call are removed by this."""
@@ -93,7 +96,7 @@ class Handlers:
             return ()
         for listener in listeners:
             if listener.once:
-                self._put(event, [each for each in listeners if not each.once])
+                self._put(event, tuple(each for each in listeners if not each.once))
                 break
         return listeners
 
@@ -107,9 +110,9 @@ class Handlers:
         """Returns the events that have a listener."""
         return list(self._table)
 
-    def _put(self, event: str, listeners: list[Listener]) -> None:
+    def _put(self, event: str, listeners: tuple[Listener, ...]) -> None:
         if listeners:
-            self._table[event] = tuple(listeners)
+            self._table[event] = listeners
         else:
             self._table.pop(event, None)
 

@@ -249,6 +249,8 @@ class Connection:
 
     def _follow_websocket(self, websocket: WebSocketWire) -> None:
         """Sends what the peer's control frames call for, and ends the link with the WebSocket."""
+        if websocket is not self._websocket:
+            return  # lost while the core was told something
         closed = websocket.state is CLOSED
         if closed and self._link is not None:
             # What the core handed over before stands before our close frame.

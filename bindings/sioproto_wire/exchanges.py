@@ -6,6 +6,9 @@ peer sends meanwhile is kept up to a mark; then reading stops. All of this is dr
 Rule 1: the core hears of the end of a request that it has in hand, once: by an answer of its own or ``receive_abort``.
 
 Rule 2: a phase in which the peer owes something has a deadline. A held request has none: it is the core that owes.
+
+Rule 3: whenever the core is told something, user code may run and output be taken before the call returns. By then an
+answer may have been sent, or the connection be lost, and the request is in hand no more.
 """
 
 from __future__ import annotations
@@ -100,8 +103,12 @@ class Exchanges:
         """Tells the core, when the connection ends, that nobody waits for the answer to the request in hand."""
         self._stop_pace()
         exchange, self._exchange = self._exchange, None
-        if exchange is not None and exchange.response is None:
+        if exchange is None:
+            return
+        if exchange.response is None:
             self._wire.core.receive_abort(exchange)
+        elif exchange.link is not None:
+            self._wire.core.receive_link_closed(exchange.link, 1006, None)
 
     # Deadlines
 
@@ -159,6 +166,9 @@ class Exchanges:
             upgrade=head.handshake is not None,
         )
         exchange = self._exchange = core.receive_request(request, connection)
+        if connection.exchanges is not self:
+            self.abandon()
+            return
         wanted = exchange.response is None and (exchange.wants_body or exchange.foreign)
         if body is None:
             if wanted:
@@ -215,6 +225,8 @@ class Exchanges:
 
     def _look_at(self, exchange: Exchange) -> None:
         """Sends an answer that the core gave at once; when the core lists it as dirty, it is in hand no more."""
+        if exchange is not self._exchange:
+            return
         if exchange.response is not None:
             self._answer(exchange, exchange.response)
         elif self._connection.ended and self.phase is Phase.HELD and not self._delivered:

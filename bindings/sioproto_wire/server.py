@@ -136,7 +136,6 @@ class ServerWire:
     def take_dirty(self) -> list[Connection]:
         """Returns the connections with something to do, each once: bytes to take, or reading or closing to follow."""
         take = self.core.take_dirty
-        touched = self.touched
         # An answer may let a pipelined request through, which may be answered at once.
         while carriers := take():
             for carrier in carriers:
@@ -145,8 +144,9 @@ class ServerWire:
                     connection.receive_answer(carrier)
                 elif not connection.dirty:
                     connection.dirty = True
-                    touched.append(connection)
-        self.touched = []
+                    # Not a local name for the list: user code that the core runs may cause it to be taken meanwhile.
+                    self.touched.append(connection)
+        touched, self.touched = self.touched, []
         return touched
 
     def shutdown(self) -> None:

@@ -87,7 +87,8 @@ def fetch(npm: Callable[..., subprocess.CompletedProcess[str]]) -> bytes:
         done = npm(
             [
                 *("pack", f"socket.io-client@{VERSION}", "--pack-destination", folder, "--ignore-scripts"),
-                *("--loglevel=error", "--no-update-notifier", "--fetch-retries=1", "--fetch-timeout=20000"),
+                *("--loglevel=error", "--no-update-notifier", "--fetch-timeout=20000"),
+                *("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=1000"),
             ],
             cwd=folder,
             stdin=subprocess.DEVNULL,

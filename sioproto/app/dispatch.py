@@ -22,7 +22,7 @@ from sioproto.socketio.events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Generator
 
     from sioproto.app.runtime import Runtime
     from sioproto.handlers import Listener
@@ -59,8 +59,17 @@ class Ack:
         return sent
 
 
-Step = tuple["Listener", tuple[Any, ...], Ack | None]
-Waiting = tuple["Awaitable[Any]", "Listener", Ack | None, str]
+class Step:
+    """One handler to call, and what to do with what comes of it."""
+
+    __slots__ = ("args", "gate", "listener", "reply")
+
+    def __init__(self, listener: Listener, args: tuple[Any, ...], reply: Ack | None = None, gate: bool = False) -> None:
+        self.listener = listener
+        self.args = args
+        self.reply = reply
+        self.gate = gate
+        """Whether it is a middleware: what it raises keeps the rest from being called, and is not a failure."""
 
 
 class Lane:
@@ -71,9 +80,9 @@ class Lane:
     def __init__(self, socket: Socket) -> None:
         self.socket = socket
         self.jobs: deque[Job] = deque()
-        self.work: tuple[Job, Iterator[Step]] | None = None
+        self.work: tuple[Job, Generator[Step, None, None]] | None = None
         """The job in hand and its handlers that are still to be called."""
-        self.waiting: Waiting | None = None
+        self.waiting: tuple[Awaitable[Any], Step] | None = None
         """What the handler in hand is waiting for."""
 
 
@@ -117,11 +126,12 @@ class Dispatcher:
         try:
             while lane.work is not None:
                 job, steps = lane.work
+                refusal: Exception | None = None
                 while True:
                     if lane.waiting is not None:
-                        waiting, lane.waiting = lane.waiting, None
-                        await self._settle(*waiting)
-                    lane.waiting = self._call_all(job, steps)
+                        (awaitable, step), lane.waiting = lane.waiting, None
+                        refusal = await self._settle(awaitable, step, job)
+                    lane.waiting = self._call_all(job, steps, refusal)
                     if lane.waiting is None:
                         break
                 self._unpark(job)
@@ -147,86 +157,110 @@ class Dispatcher:
             lane.work = None
             lane.socket.lane = None
 
-    def _steps(self, job: Job) -> Iterator[Step]:
-        """Yields the handlers of a job with their arguments; who is asked is decided when it is their turn."""
+    def _steps(self, job: Job) -> Generator[Step, None, None]:
+        """Yields the handlers of a job with their arguments; what a middleware raised is thrown in here."""
         socket = job.socket
-        namespace = socket.namespace
-        reply: Ack | None = None
         if isinstance(job, EventReceived):
-            # On the wire a name may be a number, too; handlers are registered by its text.
-            name = str(job.args[0])
-            args = tuple(job.args[1:])
-            if job.ack_id is not None:
-                reply = Ack(socket, job.ack_id)
-            shared, own = namespace.wire_listeners(name), socket.wire_listeners(name)
+            yield from self._event_steps(socket, job)
+        elif isinstance(job, SocketConnected):
+            yield from self._lifecycle_steps(socket, "connection")
+        elif isinstance(job, DecodeFailed):
+            yield from self._lifecycle_steps(socket, "error", job.error)
         else:
-            if isinstance(job, SocketConnected):
-                name, args = "connection", ()
-            elif isinstance(job, DecodeFailed):
-                name, args = "error", (job.error,)
-            else:
-                name = "disconnecting" if isinstance(job, DisconnectingAsked) else "disconnect"
-                args = (job.reason, job.description)
-            shared, own = namespace.lifecycle_listeners(name), socket.lifecycle_listeners(name)
+            name = "disconnecting" if isinstance(job, DisconnectingAsked) else "disconnect"
+            yield from self._lifecycle_steps(socket, name, job.reason, job.description)
+
+    def _event_steps(self, socket: Socket, job: EventReceived) -> Generator[Step, None, None]:
+        # On the wire a name may be a number, too; handlers are registered by its text.
+        name, args = str(job.args[0]), job.args[1:]
+        namespace = socket.namespace
+        reply = None if job.ack_id is None else Ack(socket, job.ack_id)
+        for listener in namespace.any_listeners():
+            yield Step(listener, (socket, name, *args))
+        for listener in socket.any_listeners():
+            yield Step(listener, (name, *args))
+        try:
+            for middleware in socket.middlewares:
+                yield Step(middleware, (name, args), gate=True)
+        except Exception as refusal:  # what the middleware raised: it goes to the socket's own error handlers
+            yield from self._lifecycle_steps(socket, "error", refusal)
+            return
         # Of several handlers the first one answers; one that declares ``ack`` may always.
-        for listener in shared:
-            yield listener, (socket, *args), reply
+        for listener in namespace.wire_listeners(name):
+            yield Step(listener, (socket, *args), reply)
             if not listener.wants_ack:
                 reply = None
-        for listener in own:
-            yield listener, args, reply
+        for listener in socket.wire_listeners(name):
+            yield Step(listener, tuple(args), reply)
             if not listener.wants_ack:
                 reply = None
 
-    def _call_all(self, job: Job, steps: Iterator[Step]) -> Waiting | None:
-        """Calls handlers until one has to wait, and returns that; None when all were called."""
-        for listener, args, reply in steps:
-            where = event_of(job)
-            if listener.concurrent:
+    def _lifecycle_steps(self, socket: Socket, name: str, *args: Any) -> Generator[Step, None, None]:
+        for listener in socket.namespace.lifecycle_listeners(name):
+            yield Step(listener, (socket, *args))
+        for listener in socket.lifecycle_listeners(name):
+            yield Step(listener, args)
+
+    def _call_all(
+        self, job: Job, steps: Generator[Step, None, None], refusal: Exception | None = None
+    ) -> tuple[Awaitable[Any], Step] | None:
+        """Calls handlers until one has to wait, and returns what it waits for; None when all were called."""
+        while True:
+            try:
+                step = next(steps) if refusal is None else steps.throw(refusal)
+            except StopIteration:
+                return None
+            refusal = None
+            if step.listener.concurrent:
                 self.running += 1
                 self._park(job)
-                self._runtime.start(self._beside(job, listener, args, reply))
+                self._runtime.start(self._beside(job, step))
                 continue
-            awaitable = self._call(listener, args, reply, where)
-            if awaitable is not None:
-                return awaitable, listener, reply, where
+            try:
+                result = self._call(job, step)
+                if hasattr(type(result), "__await__"):
+                    return result, step
+                self._answer(step, result)
+            except Exception as error:  # a user's code: its failure is reported and stops nobody
+                refusal = self._failed(job, step, error)
+
+    def _call(self, job: Job, step: Step) -> Any:
+        listener, args = step.listener, step.args
+        if len(args) < listener.least:
+            raise LocalProtocolError(f"the handler takes {listener.least} arguments, and {len(args)} came")
+        if len(args) > listener.most:
+            args = args[: listener.most]
+        return listener.call(*args, ack=step.reply) if listener.wants_ack else listener.call(*args)
+
+    async def _settle(self, awaitable: Awaitable[Any], step: Step, job: Job) -> Exception | None:
+        try:
+            self._answer(step, await awaitable)
+        except Exception as error:  # a user's code: its failure is reported and stops nobody
+            return self._failed(job, step, error)
         return None
 
-    def _call(self, listener: Listener, args: tuple[Any, ...], reply: Ack | None, where: str) -> Awaitable[Any] | None:
-        """Calls one handler; if it did not have to wait, answers with what it returned."""
+    async def _beside(self, job: Job, step: Step) -> None:
         try:
-            if len(args) < listener.least:
-                raise LocalProtocolError(f"{where}: the handler takes {listener.least} arguments, {len(args)} came")
-            if len(args) > listener.most:
-                args = args[: listener.most]
-            result = listener.call(*args, ack=reply) if listener.wants_ack else listener.call(*args)
-            if hasattr(type(result), "__await__"):
-                return result  # type: ignore[no-any-return]  # it has __await__, which is all an Awaitable is
-            self._answer(listener, reply, result)
+            result = self._call(job, step)
+            self._answer(step, await result if hasattr(type(result), "__await__") else result)
         except Exception as error:  # a user's code: its failure is reported and stops nobody
-            self._report(error, where)
-        return None
-
-    async def _settle(self, awaitable: Awaitable[Any], listener: Listener, reply: Ack | None, where: str) -> None:
-        try:
-            self._answer(listener, reply, await awaitable)
-        except Exception as error:  # a user's code: its failure is reported and stops nobody
-            self._report(error, where)
-
-    async def _beside(self, job: Job, listener: Listener, args: tuple[Any, ...], reply: Ack | None) -> None:
-        where = event_of(job)
-        try:
-            awaitable = self._call(listener, args, reply, where)
-            if awaitable is not None:
-                await self._settle(awaitable, listener, reply, where)
+            self._failed(job, step, error)
         finally:
             self._unpark(job)
             self.running -= 1
             self._runtime.wake(False)
 
+    def _failed(self, job: Job, step: Step, error: Exception) -> Exception | None:
+        """Returns what a middleware refused with; what anybody else raised is reported."""
+        if step.gate:
+            return error
+        self._report(error, event_of(job))
+        return None
+
     @staticmethod
-    def _answer(listener: Listener, reply: Ack | None, result: Any) -> None:
-        if reply is not None and not listener.wants_ack:
+    def _answer(step: Step, result: Any) -> None:
+        reply = step.reply
+        if reply is not None and not step.listener.wants_ack:
             if result is None:
                 reply()
             elif isinstance(result, tuple):

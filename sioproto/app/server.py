@@ -17,6 +17,7 @@ from sioproto.handlers import Listener
 from sioproto.pending import Pending
 from sioproto.socketio.events import ConnectAsked, NamespaceAsked, NamespaceCreated, SocketEvent
 from sioproto.socketio.parser import Parser
+from sioproto.socketio.sending import Sending
 from sioproto.socketio.server import SocketServer
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ M = TypeVar("M", bound="Callable[..., Any]")
 H = TypeVar("H", bound="Callable[..., Any]")
 
 
-class Server:
+class Server(Sending):
     """A Socket.IO server. What is said of a namespace without naming one is about the main namespace, ``/``.
 
     ``on_error(error, where)`` gets whatever a handler, middleware or hook raises; without it the runtime logs it.
@@ -146,41 +147,28 @@ class Server:
         """Removes one handler of an event in the main namespace, or all of them."""
         self.sockets.off(event, handler, wire=wire)
 
-    # Sending in the main namespace
+    def on_any(self, handler: H) -> H:
+        """Registers a catch-all in the main namespace; its first argument is the socket. See ``Namespace.on_any``."""
+        return self.sockets.on_any(handler)
 
-    def emit(self, event: str, *args: Any) -> None:
-        """Sends an event to every socket of the main namespace; see ``BroadcastOperator.emit``."""
-        self.sockets.emit(event, *args)
+    def prepend_any(self, handler: H) -> H:
+        """Like ``on_any``, before all others."""
+        return self.sockets.prepend_any(handler)
 
-    def send(self, *args: Any) -> None:
-        """Emits the event ``message``."""
-        self.sockets.send(*args)
+    def off_any(self, handler: Callable[..., Any] | None = None) -> None:
+        """Removes one catch-all of the main namespace, or all of them."""
+        self.sockets.off_any(handler)
 
-    def to(self, *rooms: str) -> BroadcastOperator:
-        """Whoever is in one of these rooms. A socket's id is a room, too."""
-        return self.sockets.to(*rooms)
-
-    def in_(self, *rooms: str) -> BroadcastOperator:
-        """The same as ``to``."""
-        return self.sockets.to(*rooms)
-
-    def except_(self, *rooms: str) -> BroadcastOperator:
-        """Everybody who is in none of these rooms."""
-        return self.sockets.except_(*rooms)
+    # Sending in the main namespace: see Sending
 
     @property
-    def volatile(self) -> BroadcastOperator:
-        """Everybody whom an event can be sent to at once; the others miss it."""
-        return self.sockets.volatile
+    def everybody(self) -> BroadcastOperator:
+        """All sockets of the main namespace."""
+        return self.sockets.everybody
 
     @property
-    def local(self) -> BroadcastOperator:
-        """Only the sockets of this server, not of others in a cluster."""
-        return self.sockets.local
-
-    def compress(self, compress: bool) -> BroadcastOperator:
-        """Everybody, and whether a transport may compress the event."""
-        return self.sockets.compress(compress)
+    def _namespace(self) -> Namespace:
+        return self.sockets
 
     # Work that is nobody's handler
 

@@ -1,80 +1,177 @@
-"""Acknowledgements that a socket waits for: answered, timed out or failed, each exactly once."""
+"""Acknowledgements that sockets owe us: each is answered, timed out or failed, exactly once.
+
+A socket keeps, by acknowledgement id, who waits for its answer: a ``SocketAck`` for an event to that socket alone, or the one
+``BroadcastAck`` that all recipients of a broadcast share.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from sioproto.errors import AckTimeout
+from sioproto.errors import AckTimeout, Disconnected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sioproto.pending import Pending
+    from sioproto.socketio.socket import Socket
     from sioproto.timers import Lane, Timer, Timers
 
+Missing = Literal["left", "timed out", "dropped"]
+"""Why somebody did not answer: disconnected, too late, or a volatile event could not be sent to them."""
 
-class Ack:
-    """One acknowledgement that is awaited."""
 
-    __slots__ = ("_acks", "_id", "pending", "timer")
+@dataclass(slots=True)
+class BroadcastAnswers:
+    """Who answered what, and who did not."""
 
-    def __init__(self, acks: Acks, ack_id: int, pending: Pending[Any]) -> None:
-        self._acks = acks
-        self._id = ack_id
-        self.pending = pending
-        self.timer: Timer | None = None
+    answers: dict[str, Any] = field(default_factory=dict)
+    """What each socket answered, by its id, in the order of arrival: None, the argument, or a tuple of several."""
+    missing: dict[str, Missing] = field(default_factory=dict)
+    """Why the others did not, by their id."""
 
-    def time_out(self) -> None:
-        """Fails it, because the time is over."""
-        if self._acks.take(self._id) is not None:
-            self.pending.reject(AckTimeout())
+    @property
+    def complete(self) -> bool:
+        """Whether everybody answered."""
+        return not self.missing
+
+
+class Waiter(Protocol):
+    """Somebody who waits for an answer of a socket. Each call is the last one about that socket."""
+
+    def answered(self, socket: Socket, value: Any) -> None:
+        """The client answered."""
+
+    def left(self, socket: Socket) -> None:
+        """The socket is gone."""
+
+    def crowded_out(self, socket: Socket) -> None:
+        """Too many answers of that socket are awaited, and this is the oldest."""
 
 
 class Acks:
-    """Those of one socket. Beyond ``limit`` the oldest fails, so that a silent client keeps no memory."""
+    """The answers that one socket owes. Beyond ``limit`` the oldest fails, so that a silent client keeps no memory."""
 
-    __slots__ = ("_awaited", "_limit")
+    __slots__ = ("_limit", "_socket", "_waiters")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, socket: Socket, limit: int) -> None:
+        self._socket = socket
         self._limit = limit
-        self._awaited: dict[int, Ack] = {}
+        self._waiters: dict[int, Waiter] = {}
 
-    def expect(
-        self, ack_id: int, pending: Pending[Any], timeout: float | None, timers: Timers, lane: Lane[Ack]
-    ) -> None:
-        """Waits for ``ack_id``, for ``timeout`` seconds or the duration of ``lane``."""
-        if len(self._awaited) >= self._limit:
-            self._awaited[next(iter(self._awaited))].time_out()
-        ack = Ack(self, ack_id, pending)
-        self._awaited[ack_id] = ack
-        ack.timer = lane.arm(ack) if timeout is None else timers.after(timeout, ack.time_out)
+    def expect(self, ack_id: int, waiter: Waiter) -> None:
+        """Remembers who waits for ``ack_id``."""
+        if len(self._waiters) >= self._limit:
+            self._waiters.pop(next(iter(self._waiters))).crowded_out(self._socket)
+        self._waiters[ack_id] = waiter
 
     def answer(self, ack_id: int, args: Sequence[Any]) -> None:
-        """Settles one: with None for no argument, the argument itself for one, a tuple for several. Ignores
-        strangers.
-        """
-        ack = self.take(ack_id)
-        if ack is not None:
-            ack.pending.resolve(args[0] if len(args) == 1 else tuple(args) or None)
+        """Takes an answer; one that nobody waits for is ignored."""
+        waiter = self._waiters.pop(ack_id, None)
+        if waiter is not None:
+            waiter.answered(self._socket, args[0] if len(args) == 1 else tuple(args) or None)
 
-    def fail(self, error: Exception) -> None:
-        """Fails all of them."""
-        for ack_id in list(self._awaited):
-            ack = self.take(ack_id)
-            if ack is not None:
-                ack.pending.reject(error)
+    def forget(self, ack_id: int) -> None:
+        """Nobody waits for it any more."""
+        self._waiters.pop(ack_id, None)
 
-    def take(self, ack_id: int) -> Ack | None:
-        """Forgets one and its timer, and returns it; None if nobody waits for it."""
-        ack = self._awaited.pop(ack_id, None)
-        if ack is not None and ack.timer is not None:
-            ack.timer.cancel()
-        return ack
+    def leave(self) -> None:
+        """Tells everybody who waits that the socket is gone."""
+        waiters, self._waiters = self._waiters, {}
+        for waiter in waiters.values():
+            waiter.left(self._socket)
 
     def __len__(self) -> int:
-        return len(self._awaited)
+        return len(self._waiters)
 
 
-def ack_overdue(ack: Ack, _: float) -> None:
+class SocketAck:
+    """The answer of one socket to one event."""
+
+    __slots__ = ("_ack_id", "_pending", "_socket", "_timer")
+
+    def __init__(
+        self, socket: Socket, ack_id: int, pending: Pending[Any], timeout: float | None, lane: Lane[SocketAck]
+    ) -> None:
+        self._socket = socket
+        self._ack_id = ack_id
+        self._pending = pending
+        server = socket.namespace.server
+        self._timer: Timer = lane.arm(self) if timeout is None else server.timers.after(timeout, self.time_out)
+
+    def answered(self, socket: Socket, value: Any) -> None:
+        self._timer.cancel()
+        self._pending.resolve(value)
+
+    def left(self, socket: Socket) -> None:
+        self._timer.cancel()
+        self._pending.reject(Disconnected())
+
+    def crowded_out(self, socket: Socket) -> None:
+        self._timer.cancel()
+        self._pending.reject(AckTimeout())
+
+    def time_out(self) -> None:
+        """The time is over."""
+        self._socket.forget_ack(self._ack_id)
+        self._pending.reject(AckTimeout())
+
+
+class BroadcastAck:
+    """The answers to one broadcast: complete as soon as nobody is left who could still answer."""
+
+    __slots__ = ("_ack_id", "_expected", "_pending", "_result", "_sealed", "_timer")
+
+    def __init__(self, ack_id: int, pending: Pending[BroadcastAnswers], timeout: float, timers: Timers) -> None:
+        self._ack_id = ack_id
+        self._pending = pending
+        self._expected: dict[Socket, None] = {}
+        self._result = BroadcastAnswers()
+        self._sealed = False
+        self._timer = timers.after(timeout, self._time_out)
+
+    def expect(self, socket: Socket) -> None:
+        """Counts a socket among those who are going to answer."""
+        self._expected[socket] = None
+
+    def miss(self, socket: Socket, why: Missing) -> None:
+        """Counts a socket among those who are not."""
+        self._result.missing[socket.id] = why
+
+    def seal(self) -> None:
+        """Everybody was asked."""
+        self._sealed = True
+        self._check()
+
+    def answered(self, socket: Socket, value: Any) -> None:
+        del self._expected[socket]
+        self._result.answers[socket.id] = value
+        self._check()
+
+    def left(self, socket: Socket) -> None:
+        del self._expected[socket]
+        self.miss(socket, "left")
+        self._check()
+
+    def crowded_out(self, socket: Socket) -> None:
+        del self._expected[socket]
+        self.miss(socket, "timed out")
+        self._check()
+
+    def _time_out(self) -> None:
+        expected, self._expected = self._expected, {}
+        for socket in expected:
+            socket.forget_ack(self._ack_id)
+            self.miss(socket, "timed out")
+        self._check()
+
+    def _check(self) -> None:
+        if self._sealed and not self._expected:
+            self._timer.cancel()
+            self._pending.resolve(self._result)
+
+
+def ack_overdue(ack: SocketAck, _: float) -> None:
     """What the lane of the default time-out calls."""
     ack.time_out()

@@ -12,11 +12,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sioproto.errors import LocalProtocolError
+from sioproto.handlers import Observers
+from sioproto.socketio.acks import BroadcastAck
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from sioproto.pending import Pending
+    from sioproto.socketio.acks import BroadcastAnswers
     from sioproto.socketio.namespace import Namespace
+    from sioproto.socketio.remote import SocketLike
     from sioproto.socketio.socket import Socket
 
 
@@ -40,6 +45,8 @@ class Selection:
 
 
 NO_FLAGS = Flags()
+
+ROOM_EVENTS = ("create_room", "join_room", "leave_room", "delete_room")
 
 
 class Adapter(ABC):
@@ -70,18 +77,56 @@ class Adapter(ABC):
         """Sends an event to every socket of a selection; who joins later gets nothing."""
 
     @abstractmethod
+    def broadcast_with_ack(
+        self, args: tuple[Any, ...], selection: Selection, flags: Flags, pending: Pending[BroadcastAnswers]
+    ) -> None:
+        """Sends an event to a selection and settles ``pending`` when nobody is left who could still answer."""
+
+    @abstractmethod
+    def fetch_sockets(self, selection: Selection, flags: Flags, pending: Pending[list[SocketLike]]) -> None:
+        """Settles ``pending`` with the sockets of a selection, those of other servers included."""
+
+    @abstractmethod
+    def count_sockets(self, selection: Selection, flags: Flags, pending: Pending[int]) -> None:
+        """Settles ``pending`` with how many they are."""
+
+    @abstractmethod
+    def add_sockets(self, selection: Selection, flags: Flags, rooms: tuple[str, ...]) -> None:
+        """Makes a selection enter rooms."""
+
+    @abstractmethod
+    def delete_sockets(self, selection: Selection, flags: Flags, rooms: tuple[str, ...]) -> None:
+        """Makes a selection leave rooms."""
+
+    @abstractmethod
+    def disconnect_sockets(self, selection: Selection, flags: Flags, close: bool) -> None:
+        """Disconnects a selection."""
+
+    @abstractmethod
+    def server_side_emit(self, args: tuple[Any, ...], pending: Pending[list[Any]] | None) -> None:
+        """Sends an event to the other servers, and settles ``pending`` with one answer of each."""
+
+    @abstractmethod
     def close(self) -> None:
         """Lets go of what the adapter holds outside this process."""
+
+    def on(self, event: str, call: Callable[..., Any]) -> None:
+        """Observes ``create_room(room)``, ``join_room(room, id)``, ``leave_room(room, id)`` or ``delete_room(room)``.
+
+        An observer is called in place and may neither wait nor change rooms.
+        """
+        raise LocalProtocolError(f"{type(self).__name__} tells nothing of rooms")
 
 
 class MemoryAdapter(Adapter):
     """Rooms of one process."""
 
-    __slots__ = ("_limit", "_namespace", "rooms", "sids")
+    __slots__ = ("_limit", "_namespace", "_observers", "rooms", "sids")
 
     def __init__(self, namespace: Namespace, max_rooms: int) -> None:
         self._namespace = namespace
         self._limit = max_rooms
+        self._observers: Observers | None = None
         self.rooms: dict[str, dict[Socket, None]] = {}
         self.sids: dict[Socket, dict[str, None]] = {}
 
@@ -92,7 +137,14 @@ class MemoryAdapter(Adapter):
                 if len(own) >= self._limit:
                     raise LocalProtocolError(f"a socket may be in {self._limit} rooms (option max_rooms)")
                 own[room] = None
-                self.rooms.setdefault(room, {})[socket] = None
+                members = self.rooms.get(room)
+                if members is None:
+                    members = self.rooms[room] = {}
+                    if self._observers is not None:
+                        self._observers.notify("create_room", room)
+                members[socket] = None
+                if self._observers is not None:
+                    self._observers.notify("join_room", room, socket.id)
 
     def delete(self, socket: Socket, room: str) -> None:
         own = self.sids.get(socket)
@@ -132,11 +184,62 @@ class MemoryAdapter(Adapter):
         for socket in self.select(selection):
             socket.send_frames(frames, volatile, args)
 
+    def broadcast_with_ack(
+        self, args: tuple[Any, ...], selection: Selection, flags: Flags, pending: Pending[BroadcastAnswers]
+    ) -> None:
+        namespace = self._namespace
+        server = namespace.server
+        ack_id = namespace.next_ack_id()
+        frames = server.parser.encode_event(namespace.name, args, ack_id, flags.compress)
+        timeout = server.config.ack_timeout if flags.timeout is None else flags.timeout
+        ack = BroadcastAck(ack_id, pending, timeout, server.timers)
+        for socket in self.select(selection):
+            if flags.volatile and not socket.conn.writable:
+                ack.miss(socket, "dropped")
+            else:
+                ack.expect(socket)
+                socket.expect_ack(ack_id, ack)
+                socket.send_frames(frames, False, args)
+        ack.seal()
+
+    def fetch_sockets(self, selection: Selection, flags: Flags, pending: Pending[list[SocketLike]]) -> None:
+        pending.resolve(list(self.select(selection)))
+
+    def count_sockets(self, selection: Selection, flags: Flags, pending: Pending[int]) -> None:
+        pending.resolve(len(self.select(selection)))
+
+    def add_sockets(self, selection: Selection, flags: Flags, rooms: tuple[str, ...]) -> None:
+        for socket in self.select(selection):
+            self.add_all(socket, rooms)
+
+    def delete_sockets(self, selection: Selection, flags: Flags, rooms: tuple[str, ...]) -> None:
+        for socket in self.select(selection):
+            for room in rooms:
+                self.delete(socket, room)
+
+    def disconnect_sockets(self, selection: Selection, flags: Flags, close: bool) -> None:
+        for socket in self.select(selection):
+            socket.disconnect(close)
+
+    def server_side_emit(self, args: tuple[Any, ...], pending: Pending[list[Any]] | None) -> None:
+        # There is no other server, so nobody is told and nobody answers.
+        if pending is not None:
+            pending.resolve([])
+
     def close(self) -> None:
         """Nothing is held outside this process."""
+
+    def on(self, event: str, call: Callable[..., Any]) -> None:
+        if self._observers is None:
+            self._observers = Observers(ROOM_EVENTS, self._namespace.server.engine.report)
+        self._observers.add(event, call)
 
     def _leave(self, socket: Socket, room: str) -> None:
         members = self.rooms[room]
         del members[socket]
+        if self._observers is not None:
+            self._observers.notify("leave_room", room, socket.id)
         if not members:
             del self.rooms[room]
+            if self._observers is not None:
+                self._observers.notify("delete_room", room)

@@ -9,15 +9,19 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from sioproto.socketio.adapter import NO_FLAGS, Flags
+from sioproto.errors import LocalProtocolError
+from sioproto.socketio.adapter import Adapter
 from sioproto.socketio.namespace import Namespace
-from sioproto.socketio.operator import EVERYBODY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
-    from sioproto.socketio.adapter import Selection
+    from sioproto.pending import Pending
+    from sioproto.socketio.acks import BroadcastAnswers
+    from sioproto.socketio.adapter import Flags, Selection
+    from sioproto.socketio.remote import SocketLike
     from sioproto.socketio.server import SocketServer
+    from sioproto.socketio.socket import Socket
 
 
 class DynamicNamespace(Namespace):
@@ -29,6 +33,7 @@ class DynamicNamespace(Namespace):
 
     def __init__(self, server: SocketServer, rule: re.Pattern[str] | Callable[..., Any], number: int) -> None:
         super().__init__(server, f"/_{number}")
+        self.adapter = FamilyAdapter(self)
         self.rule = rule
         self.children: dict[str, Namespace] = {}
 
@@ -41,6 +46,64 @@ class DynamicNamespace(Namespace):
         """Whether the rule is a predicate."""
         return not isinstance(self.rule, re.Pattern)
 
-    def broadcast(self, args: tuple[Any, ...], selection: Selection = EVERYBODY, flags: Flags = NO_FLAGS) -> None:
-        for child in list(self.children.values()):
-            child.broadcast(args, selection, flags)
+
+class FamilyAdapter(Adapter):
+    """The adapter of a dynamic namespace: what is done to its sockets is done in each child, under the child's name."""
+
+    def __init__(self, parent: DynamicNamespace) -> None:
+        self._parent = parent
+
+    def add_all(self, socket: Socket, rooms: Iterable[str]) -> None:
+        raise LocalProtocolError(NO_SOCKETS)
+
+    def delete(self, socket: Socket, room: str) -> None:
+        raise LocalProtocolError(NO_SOCKETS)
+
+    def delete_all(self, socket: Socket) -> None:
+        raise LocalProtocolError(NO_SOCKETS)
+
+    def socket_rooms(self, socket: Socket) -> frozenset[str]:
+        raise LocalProtocolError(NO_SOCKETS)
+
+    def select(self, selection: Selection) -> Sequence[Socket]:
+        return [socket for adapter in self._adapters() for socket in adapter.select(selection)]
+
+    def broadcast(self, args: tuple[Any, ...], selection: Selection, flags: Flags) -> None:
+        for adapter in self._adapters():
+            adapter.broadcast(args, selection, flags)
+
+    def broadcast_with_ack(
+        self, args: tuple[Any, ...], selection: Selection, flags: Flags, pending: Pending[BroadcastAnswers]
+    ) -> None:
+        raise LocalProtocolError(NO_ANSWERS)
+
+    def fetch_sockets(self, selection: Selection, flags: Flags, pending: Pending[list[SocketLike]]) -> None:
+        raise LocalProtocolError(NO_ANSWERS)
+
+    def count_sockets(self, selection: Selection, flags: Flags, pending: Pending[int]) -> None:
+        raise LocalProtocolError(NO_ANSWERS)
+
+    def add_sockets(self, selection: Selection, flags: Flags, rooms: tuple[str, ...]) -> None:
+        for adapter in self._adapters():
+            adapter.add_sockets(selection, flags, rooms)
+
+    def delete_sockets(self, selection: Selection, flags: Flags, rooms: tuple[str, ...]) -> None:
+        for adapter in self._adapters():
+            adapter.delete_sockets(selection, flags, rooms)
+
+    def disconnect_sockets(self, selection: Selection, flags: Flags, close: bool) -> None:
+        for adapter in self._adapters():
+            adapter.disconnect_sockets(selection, flags, close)
+
+    def server_side_emit(self, args: tuple[Any, ...], pending: Pending[list[Any]] | None) -> None:
+        raise LocalProtocolError(NO_ANSWERS)
+
+    def close(self) -> None:
+        """Its children are closed one by one."""
+
+    def _adapters(self) -> list[Adapter]:
+        return [child.adapter for child in self._parent.children.values()]
+
+
+NO_SOCKETS = "a dynamic namespace has no sockets of its own: they are in its children"
+NO_ANSWERS = "a dynamic namespace cannot be asked: ask its children"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from sioproto.errors import LocalProtocolError
-from sioproto.handlers import Handlers, Listener
+from sioproto.handlers import Handlers, Listener, without
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ H = TypeVar("H", bound="Callable[..., Any]")
 class Listening:
     """``on``, ``once`` and ``off`` over two tables: what happens to a socket, and what clients emit."""
 
-    __slots__ = ("_lifecycle", "_wire")
+    __slots__ = ("_any", "_lifecycle", "_wire")
 
     LIFECYCLE: frozenset[str] = frozenset()
 
@@ -28,6 +28,7 @@ class Listening:
         # Most sockets never get a handler of their own, so the tables are made when the first one comes.
         self._lifecycle: Handlers | None = None
         self._wire: Handlers | None = None
+        self._any: tuple[Listener, ...] = ()
 
     @overload
     def on(self, event: str, handler: H, *, wire: bool = False, concurrent: bool = False) -> H: ...
@@ -69,6 +70,27 @@ class Listening:
         table = self._wire if wire or event not in self.LIFECYCLE else self._lifecycle
         if table is not None:
             table.remove(self._canonical(event), handler)
+
+    def on_any(self, handler: H) -> H:
+        """Registers a catch-all, as a decorator or called: it gets the name and the arguments of every event of a client.
+
+        It runs before socket middlewares and handlers, also for events that nobody handles, and never acknowledges.
+        """
+        self._any = (*self._any, Listener(handler))
+        return handler
+
+    def prepend_any(self, handler: H) -> H:
+        """Like ``on_any``, before all others."""
+        self._any = (Listener(handler), *self._any)
+        return handler
+
+    def off_any(self, handler: Callable[..., Any] | None = None) -> None:
+        """Removes one catch-all, or all of them. What is not there is ignored."""
+        self._any = () if handler is None else without(self._any, handler)
+
+    def any_listeners(self) -> tuple[Listener, ...]:
+        """Returns the catch-alls."""
+        return self._any
 
     def lifecycle_listeners(self, event: str) -> tuple[Listener, ...]:
         """Returns who is to be told of a lifecycle event; those registered with ``once`` are gone afterwards."""

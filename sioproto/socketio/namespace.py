@@ -5,15 +5,15 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sioproto.handlers import Listener
-from sioproto.socketio.adapter import NO_FLAGS, Flags
+from sioproto.handlers import Handlers, Listener
 from sioproto.socketio.listening import Listening
-from sioproto.socketio.operator import EVERYBODY, BroadcastOperator
+from sioproto.socketio.operator import BroadcastOperator
+from sioproto.socketio.sending import Sending, check_server_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sioproto.socketio.adapter import Adapter, Selection
+    from sioproto.socketio.adapter import Adapter
     from sioproto.socketio.dynamic import DynamicNamespace
     from sioproto.socketio.server import SocketServer
     from sioproto.socketio.socket import Socket
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound="Callable[..., Any]")
 
 
-class Namespace(Listening):
+class Namespace(Listening, Sending):
     """The sockets that are connected under one name, such as ``/`` or ``/admin``.
 
     Get one from ``of``. A subclass may have methods ``on_<event>``, which become handlers: ``on_connection(self,
@@ -41,6 +41,8 @@ class Namespace(Listening):
         self.connecting = 0
         """How many are still in their middlewares."""
         self.adapter: Adapter = server.make_adapter(self)
+        self.server_events = Handlers()
+        """Handlers of what other servers send."""
         self._middlewares: list[Listener] = []
         self._next_ack_id = 0
         for event, method in collect_handlers(self, Namespace):
@@ -70,47 +72,28 @@ class Namespace(Listening):
         listeners = super().wire_listeners(event)
         return listeners if self.parent is None else self.parent.wire_listeners(event) + listeners
 
-    # Sending
-
-    def emit(self, event: str, *args: Any) -> None:
-        """Sends an event to every socket of the namespace; see ``BroadcastOperator.emit``."""
-        BroadcastOperator(self).emit(event, *args)
-
-    def send(self, *args: Any) -> None:
-        """Emits the event ``message``."""
-        self.emit("message", *args)
-
-    def to(self, *rooms: str) -> BroadcastOperator:
-        """Whoever is in one of these rooms. A socket's id is a room, too."""
-        return BroadcastOperator(self).to(*rooms)
-
-    def in_(self, *rooms: str) -> BroadcastOperator:
-        """The same as ``to``."""
-        return BroadcastOperator(self).to(*rooms)
-
-    def except_(self, *rooms: str) -> BroadcastOperator:
-        """Everybody who is in none of these rooms."""
-        return BroadcastOperator(self).except_(*rooms)
+    def any_listeners(self) -> tuple[Listener, ...]:
+        listeners = super().any_listeners()
+        return listeners if self.parent is None else self.parent.any_listeners() + listeners
 
     @property
-    def volatile(self) -> BroadcastOperator:
-        """Everybody whom an event can be sent to at once; the others miss it."""
-        return BroadcastOperator(self).volatile
+    def everybody(self) -> BroadcastOperator:
+        """All sockets of the namespace."""
+        return BroadcastOperator(self)
 
     @property
-    def local(self) -> BroadcastOperator:
-        """Only the sockets of this server, not of others in a cluster."""
-        return BroadcastOperator(self).local
+    def _namespace(self) -> Namespace:
+        return self
 
-    def compress(self, compress: bool) -> BroadcastOperator:
-        """Everybody, and whether a transport may compress the event."""
-        return BroadcastOperator(self).compress(compress)
+    def on_server_event(self, event: str, handler: M | None = None) -> Any:
+        """Registers a handler for what other servers of a cluster sent with ``server_side_emit``; a decorator, too."""
+        if handler is None:
+            return lambda call: self.on_server_event(event, call)
+        check_server_event(event)
+        self.server_events.add(event, Listener(handler))
+        return handler
 
     # For the floors around
-
-    def broadcast(self, args: tuple[Any, ...], selection: Selection = EVERYBODY, flags: Flags = NO_FLAGS) -> None:
-        """Hands an event to the adapter. A dynamic namespace does this in each of its children."""
-        self.adapter.broadcast(args, selection, flags)
 
     def next_ack_id(self) -> int:
         """Returns the next acknowledgement id: one counter for all sockets, so that one packet can serve them all."""

@@ -8,13 +8,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sioproto.errors import LocalProtocolError, ReservedEventError
+from sioproto.errors import AckTimeout, Disconnected, LocalProtocolError, ReservedEventError
+from sioproto.pending import Pending
 from sioproto.socketio.adapter import NO_FLAGS, Flags, Selection
 from sioproto.socketio.packet import RESERVED_EVENTS
 
 if TYPE_CHECKING:
-    from sioproto.pending import Pending
+    from sioproto.socketio.acks import BroadcastAnswers
     from sioproto.socketio.namespace import Namespace
+    from sioproto.socketio.remote import SocketLike
     from sioproto.socketio.socket import Socket
 
 EVERYBODY = Selection()
@@ -33,6 +35,12 @@ def check_rooms(rooms: tuple[str, ...]) -> None:
     for room in rooms:
         if not isinstance(room, str):
             raise TypeError(f"a room is a str, not {type(room).__name__}")
+
+
+def check_timeout(seconds: float) -> None:
+    """Raises ``LocalProtocolError`` unless a time-out is above 0 seconds."""
+    if not seconds > 0:
+        raise LocalProtocolError(f"a time-out is above 0 seconds, not {seconds!r}")
 
 
 class BroadcastOperator:
@@ -80,11 +88,68 @@ class BroadcastOperator:
         cannot be encoded; then nobody gets anything.
         """
         check_event(event)
-        self._namespace.broadcast((event, *args), self._selection, self._flags)
+        self._namespace.adapter.broadcast((event, *args), self._selection, self._flags)
 
     def send(self, *args: Any) -> None:
         """Emits the event ``message``."""
         self.emit("message", *args)
+
+    def timeout(self, seconds: float) -> BroadcastOperator:
+        """Sets how long ``emit_with_ack`` waits, in seconds. Raises ``LocalProtocolError`` unless it is above 0."""
+        check_timeout(seconds)
+        return BroadcastOperator(self._namespace, self._selection, replace(self._flags, timeout=seconds))
+
+    def emit_with_ack(self, event: str, *args: Any) -> Pending[BroadcastAnswers]:
+        """Sends an event to all of them and returns who answered what, and who is missing and why.
+
+        It is done as soon as nobody is left who could still answer, at the latest after ``ack_timeout`` seconds (or those of
+        ``timeout``); that somebody is missing raises nothing. With nobody to ask it is done at once.
+        """
+        check_event(event)
+        pending: Pending[BroadcastAnswers] = Pending(self._namespace.server.waiting)
+        self._namespace.adapter.broadcast_with_ack((event, *args), self._selection, self._flags, pending)
+        return pending
+
+    def emit_with_one_ack(self, event: str, *args: Any) -> Pending[Any]:
+        """Like ``emit_with_ack`` for a selection of one socket: its answer, or ``AckTimeout`` or ``Disconnected``."""
+        one: Pending[Any] = Pending(self._namespace.server.waiting)
+
+        def settle(answers: Pending[BroadcastAnswers]) -> None:
+            result = answers.result()
+            for value in result.answers.values():
+                one.resolve(value)
+            one.reject(AckTimeout() if "timed out" in result.missing.values() else Disconnected())
+
+        self.emit_with_ack(event, *args).on_done(settle)
+        return one
+
+    # What concerns the sockets themselves
+
+    def fetch_sockets(self) -> Pending[list[SocketLike]]:
+        """Returns the sockets: real ones of this server, ``RemoteSocket`` snapshots of others in a cluster."""
+        pending: Pending[list[SocketLike]] = Pending(self._namespace.server.waiting)
+        self._namespace.adapter.fetch_sockets(self._selection, self._flags, pending)
+        return pending
+
+    def count_sockets(self) -> Pending[int]:
+        """Returns how many they are."""
+        pending: Pending[int] = Pending(self._namespace.server.waiting)
+        self._namespace.adapter.count_sockets(self._selection, self._flags, pending)
+        return pending
+
+    def sockets_join(self, *rooms: str) -> None:
+        """Makes all of them enter rooms."""
+        check_rooms(rooms)
+        self._namespace.adapter.add_sockets(self._selection, self._flags, rooms)
+
+    def sockets_leave(self, *rooms: str) -> None:
+        """Makes all of them leave rooms."""
+        check_rooms(rooms)
+        self._namespace.adapter.delete_sockets(self._selection, self._flags, rooms)
+
+    def disconnect_sockets(self, close: bool = False) -> None:
+        """Disconnects all of them; see ``Socket.disconnect``."""
+        self._namespace.adapter.disconnect_sockets(self._selection, self._flags, close)
 
     def _with(self, selection: Selection) -> BroadcastOperator:
         return BroadcastOperator(self._namespace, selection, self._flags)
@@ -110,8 +175,7 @@ class SocketOperator:
 
     def timeout(self, seconds: float) -> SocketOperator:
         """Sets how long ``emit_with_ack`` waits, in seconds. Raises ``LocalProtocolError`` unless it is above 0."""
-        if not seconds > 0:
-            raise LocalProtocolError(f"a time-out is above 0 seconds, not {seconds!r}")
+        check_timeout(seconds)
         return SocketOperator(self._socket, replace(self._flags, timeout=seconds))
 
     @property

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sioproto.errors import Disconnected
+from sioproto.handlers import Listener
 from sioproto.pending import Pending
-from sioproto.socketio.acks import Acks
+from sioproto.socketio.acks import Acks, SocketAck
 from sioproto.socketio.adapter import NO_FLAGS, Flags
 from sioproto.socketio.listening import Listening
 from sioproto.socketio.operator import BroadcastOperator, SocketOperator, check_event, check_rooms
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sioproto.engineio.request import Request
     from sioproto.engineio.session import Session
     from sioproto.frame import Frame
+    from sioproto.socketio.acks import Waiter
     from sioproto.socketio.client import Client
     from sioproto.socketio.handshake import Handshake
     from sioproto.socketio.namespace import Namespace
+
+
+M = TypeVar("M", bound="Callable[..., Any]")
 
 
 class SocketState(Enum):
@@ -39,7 +44,20 @@ class Socket(Listening):
     late is normal.
     """
 
-    __slots__ = ("__dict__", "_acks", "_early", "client", "data", "handshake", "id", "lane", "namespace", "state")
+    __slots__ = (
+        "__dict__",
+        "_acks",
+        "_early",
+        "_outgoing",
+        "client",
+        "data",
+        "handshake",
+        "id",
+        "lane",
+        "middlewares",
+        "namespace",
+        "state",
+    )
 
     LIFECYCLE = frozenset({"disconnecting", "disconnect", "error"})
 
@@ -54,10 +72,13 @@ class Socket(Listening):
         self.client = client
         """What the sockets of one connection share: ``client.session`` and ``client.sockets``."""
         self.state = SocketState.CONNECTING
+        self.middlewares: tuple[Listener, ...] = ()
+        """What each event of this client passes before its handlers."""
         self.lane: Any = None
         """A slot for the floor above."""
         self._acks: Acks | None = None
         self._early: list[tuple[Frame, ...]] | None = None
+        self._outgoing: tuple[Callable[..., Any], ...] = ()
 
     @property
     def conn(self) -> Session:
@@ -83,6 +104,39 @@ class Socket(Listening):
     def rooms(self) -> frozenset[str]:
         """The rooms it is in now, its own id among them; empty in ``disconnect``."""
         return self.namespace.adapter.socket_rooms(self)
+
+    # What comes in and goes out
+
+    def use(self, middleware: M) -> M:
+        """Registers a middleware for the events of this client: ``middleware(event, args)``, ``def`` or ``async def``.
+
+        Middlewares run in order, after catch-alls and before handlers. ``args`` is the list that the handlers are going to
+        get and may be changed. Raising refuses the event: no handler is called, no acknowledgement is sent, and the
+        exception goes to the socket's ``error`` handlers; the client is not told.
+        """
+        self.middlewares = (*self.middlewares, Listener(middleware))
+        return middleware
+
+    def on_any_outgoing(self, observer: M) -> M:
+        """Observes what is sent to this client: ``observer(event, *args)``, for emits and broadcasts, not for answers.
+
+        It is called in place, may neither wait nor call back into the core, and sees volatile events that are dropped, too.
+        """
+        self._outgoing = (*self._outgoing, observer)
+        return observer
+
+    def prepend_any_outgoing(self, observer: M) -> M:
+        """Like ``on_any_outgoing``, before all others."""
+        self._outgoing = (observer, *self._outgoing)
+        return observer
+
+    def off_any_outgoing(self, observer: Callable[..., Any] | None = None) -> None:
+        """Removes one observer of what is sent, or all of them."""
+        self._outgoing = () if observer is None else tuple(each for each in self._outgoing if each != observer)
+
+    def any_outgoing_listeners(self) -> tuple[Callable[..., Any], ...]:
+        """Returns the observers of what is sent."""
+        return self._outgoing
 
     # Rooms
 
@@ -193,14 +247,14 @@ class Socket(Listening):
         if self.state in (SocketState.DISCONNECTING, SocketState.DISCONNECTED):
             pending.reject(Disconnected())
             return pending
-        if self._acks is None:
-            self._acks = Acks(server.config.max_acks)
-        self._acks.expect(ack_id, pending, flags.timeout, server.timers, server.ack_lane)
+        self.expect_ack(ack_id, SocketAck(self, ack_id, pending, flags.timeout, server.ack_lane))
         self.send_frames(frames, flags.volatile, args)
         return pending
 
     def send_frames(self, frames: tuple[Frame, ...], volatile: bool, args: tuple[Any, ...]) -> None:
         """Sends what is encoded already; ``args`` is what it says."""
+        if self._outgoing:
+            self._observe_outgoing(args)
         if self.state is SocketState.CONNECTED:
             session = self.client.session
             if not volatile or session.writable:
@@ -216,6 +270,17 @@ class Socket(Listening):
             return False
         namespace = self.namespace
         return self.client.session.write(namespace.server.parser.encode_ack(namespace.name, args, ack_id))
+
+    def expect_ack(self, ack_id: int, waiter: Waiter) -> None:
+        """Remembers who waits for an acknowledgement of this client."""
+        if self._acks is None:
+            self._acks = Acks(self, self.namespace.server.config.max_acks)
+        self._acks.expect(ack_id, waiter)
+
+    def forget_ack(self, ack_id: int) -> None:
+        """Nobody waits for it any more."""
+        if self._acks is not None:
+            self._acks.forget(ack_id)
 
     def receive_ack(self, ack_id: int, args: Sequence[Any]) -> None:
         """Takes an acknowledgement of the client; one that nobody waits for is ignored."""
@@ -234,8 +299,15 @@ class Socket(Listening):
         self.state = SocketState.DISCONNECTING
         self._early = None
         if self._acks is not None:
-            self._acks.fail(Disconnected())
+            self._acks.leave()
             self._acks = None
+
+    def _observe_outgoing(self, args: tuple[Any, ...]) -> None:
+        for observer in self._outgoing:
+            try:
+                observer(*args)
+            except Exception as error:  # a user's code: its failure is reported and stops nobody
+                self.namespace.server.engine.report(error, "outgoing events")
 
     def __repr__(self) -> str:
         return f"<Socket {self.id} in {self.namespace.name}, {self.state.name.lower()}>"

@@ -49,6 +49,8 @@ class FakeCore:
         self.held: list[Exchange] = []
         self.links: list[Link] = []
         self.headers: list[tuple[str, str]] = []
+        self.meanwhile: Callable[[], object] | None = None
+        """Is called while the core is told something, as user code may run then."""
         self._carriers: list[Exchange | Link] = []
 
     def receive_request(self, request: Request, owner: object) -> Exchange:
@@ -74,6 +76,7 @@ class FakeCore:
             self.held.append(exchange)
         else:
             self.answer(exchange, Response(200, PLAIN + self.headers, b"now"))
+        self._interrupt()
         return exchange
 
     def receive_body(self, exchange: Exchange, body: bytes) -> None:
@@ -84,10 +87,12 @@ class FakeCore:
             self.held.append(exchange)
         else:
             self.answer(exchange, Response(200, PLAIN, b"got " + body))
+        self._interrupt()
 
     def receive_oversize(self, exchange: Exchange) -> None:
         self.log.append(("oversize",))
         self.answer(exchange, Response(413))
+        self._interrupt()
 
     def receive_abort(self, exchange: Exchange) -> None:
         assert exchange.response is None
@@ -97,6 +102,7 @@ class FakeCore:
     def receive_messages(self, link: Link, messages: Sequence[str | bytes]) -> None:
         assert link in self.links
         self.log += [("message", message) for message in messages]
+        self._interrupt()
 
     def receive_link_closed(self, link: Link, code: int | None = None, error: str | None = None) -> None:
         self.links.remove(link)
@@ -110,6 +116,8 @@ class FakeCore:
 
     def take_dirty(self) -> list[Exchange | Link]:
         carriers, self._carriers = self._carriers, []
+        if carriers:
+            self._interrupt()
         return carriers
 
     def next_deadline(self) -> float | None:
@@ -137,6 +145,10 @@ class FakeCore:
     def send(self, link: Link, *messages: str | bytes) -> None:
         link.frames += [Frame(message) for message in messages]
         self.mark(link)
+
+    def _interrupt(self) -> None:
+        if self.meanwhile is not None:
+            self.meanwhile()
 
     def mark(self, link: Link) -> None:
         if not link.dirty:
@@ -187,7 +199,7 @@ class Peer:
 
     def pump(self) -> Peer:
         """Moves bytes until nothing moves any more."""
-        self._follow()
+        self.flush()
         while self.connection.reading and not self.closed and (self._unread or self._ended):
             if self._unread:
                 shared = bytearray(self._unread.pop(0))
@@ -197,10 +209,11 @@ class Peer:
             else:
                 self._ended = False
                 self.connection.receive_eof()
-            self._follow()
+            self.flush()
         return self
 
-    def _follow(self) -> None:
+    def flush(self) -> None:
+        """Sends what is to be sent, once."""
         for connection in self.wire.take_dirty():
             peer: Peer = connection.owner
             peer.sent += connection.take()

@@ -66,7 +66,7 @@ def bytewise(data: bytes) -> list[bytes]:
 def randomly(seed: int) -> Callable[[bytes], list[bytes]]:
     def cut(data: bytes) -> list[bytes]:
         chance = random.Random(seed)
-        points = sorted({chance.randrange(len(data)) for _ in range(chance.randrange(8))} - {0})
+        points = sorted({chance.randint(0, len(data)) for _ in range(chance.randrange(8))} - {0, len(data)})
         return [data[start:end] for start, end in zip([0, *points], [*points, len(data)], strict=True)]
 
     return cut
@@ -75,9 +75,14 @@ def randomly(seed: int) -> Callable[[bytes], list[bytes]]:
 CUTS = [whole, bytewise, *map(randomly, range(5))]
 
 
-def outcome(data: bytes, cut: Callable[[bytes], list[bytes]] = whole, **options: Any) -> tuple[Any, ...]:
+def outcome(
+    data: bytes, cut: Callable[[bytes], list[bytes]] = whole, *, urgent: bool = False, **options: Any
+) -> tuple[Any, ...]:
     bench = Bench(**options)
-    peer = bench.peer().send(data, cut)
+    peer = bench.peer()
+    if urgent:
+        bench.core.meanwhile = peer.flush
+    peer.send(data, cut)
     sent = peer.sent
     # What is discarded after an answer, if anything, depends on when it came.
     peer.advance(6)
@@ -307,6 +312,37 @@ SCENES = {
 def test_every_way_of_cutting_gives_the_same(scene: str) -> None:
     outcomes = [outcome(SCENES[scene], cut, max_payload=1000) for cut in CUTS]
     assert all(each == outcomes[0] for each in outcomes[1:]), outcomes
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_output_that_is_taken_while_the_core_is_told_something_is_the_same(scene: str) -> None:
+    for cut in CUTS:
+        assert outcome(SCENES[scene], cut, urgent=True, max_payload=1000) == outcome(
+            SCENES[scene], cut, max_payload=1000
+        )
+
+
+@pytest.mark.parametrize("scene", SCENES)
+@pytest.mark.parametrize("when", range(4))
+def test_a_connection_may_be_lost_while_the_core_is_told_something(scene: str, when: int) -> None:
+    bench = Bench(max_payload=1000)
+    peer = bench.peer()
+    countdown = iter([None] * when)
+
+    def meanwhile() -> None:
+        if next(countdown, peer) is peer:
+            peer.connection.receive_lost()
+
+    bench.core.meanwhile = meanwhile
+    peer.send(SCENES[scene])
+    peer.connection.receive_lost()
+    bench.core.meanwhile = None
+    bench.wire.take_dirty()
+    assert bench.wire.connections == {}
+    assert bench.core.links == []
+    assert bench.core.timers.next_deadline() is None
+    assert peer.connection.take() == b""
+    assert all(exchange.response is not None for exchange in bench.core.held)
 
 
 # -- limits
@@ -550,6 +586,14 @@ def test_an_answer_for_a_lost_connection_is_nobodys(bench: Bench) -> None:
     bench.wire.take_dirty()
     assert peer.connection.take() == b""
     assert ("abort", "/later") not in bench.core.log
+
+
+def test_a_websocket_that_was_accepted_for_a_lost_connection_is_over(bench: Bench) -> None:
+    peer = bench.peer().send(upgrade("/ws-held"))
+    bench.core.accept(bench.core.held[0])
+    peer.lose()
+    assert bench.core.log[1:] == [("closed", 1006, None)]
+    assert bench.core.links == []
 
 
 def test_events_after_the_end_are_harmless(peer: Peer) -> None:

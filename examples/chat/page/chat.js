@@ -212,7 +212,8 @@ function came(room, name, at) {
 
 function went(room, name, at) {
   const conversation = state.get(`#${room}`);
-  if (conversation?.people.delete(name)) {
+  // Of oneself it is told when another tab has taken over, which the banner says better.
+  if (name !== state.me && conversation?.people.delete(name)) {
     types(`#${room}`, name, false);
     conversation.notice(name, "left", at);
     changed();
