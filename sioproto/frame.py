@@ -50,6 +50,11 @@ class Frame:
             self._websocket = form
         return form
 
+    @property
+    def as_text(self) -> Frame:
+        """The packet for a client that takes no binary WebSocket messages: itself, or its polling form."""
+        return self if isinstance(self.data, str) else Frame(self.payload, self.compress)
+
     def __repr__(self) -> str:
         return f"Frame({self.data!r})"
 

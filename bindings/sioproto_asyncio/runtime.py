@@ -231,6 +231,8 @@ class Carrier(asyncio.BufferedProtocol):
         data = connection.take()
         if data:
             transport.write(data)
+        if connection.half_closing and transport.can_write_eof():
+            transport.write_eof()
         if connection.aborted:
             transport.abort()
         elif connection.closing:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import inspect
 from concurrent.futures import Future
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sioproto import app
 from sioproto.config import EngineConfig, SocketConfig, configure
+from sioproto.engineio.bundle import BUNDLE_FILES, Bundle
 from sioproto.errors import OptionError
 from sioproto_wire.config import WireConfig
 from sioproto_wire.server import ServerWire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from os import PathLike
 
     from sioproto.app import Runtime
     from sioproto_wire.options import Options
@@ -27,7 +30,7 @@ T = TypeVar("T")
 HOOKS = tuple(
     name
     for name, parameter in inspect.signature(app.Server.__init__).parameters.items()
-    if parameter.kind is parameter.KEYWORD_ONLY and name not in ("engine_config", "config")
+    if parameter.kind is parameter.KEYWORD_ONLY and name not in ("engine_config", "config", "bundle")
 )
 """The options that are not fields of a config class but belong to the application."""
 
@@ -45,12 +48,23 @@ class HostedServer(app.Server):
             raise OptionError(f"grace must be at least 0 seconds, not {grace!r}")
         named: dict[str, Any] = dict(options)
         hooks = {name: named.pop(name) for name in HOOKS if name in named}
+        bundle = load_bundle(named.pop("serve_client", None))
         engine_config, config, wire_config = configure(
-            named, EngineConfig, SocketConfig, WireConfig, others=(*HOOKS, "grace", "environment")
+            named, EngineConfig, SocketConfig, WireConfig, others=(*HOOKS, "grace", "environment", "serve_client")
         )
-        super().__init__(runtime, engine_config=engine_config, config=config, **hooks)
+        super().__init__(runtime, engine_config=engine_config, config=config, bundle=bundle, **hooks)
         self._grace = grace
         self._wire = ServerWire(self, wire_config, on_error=lambda error: self._report(error, "response"))
+
+
+def load_bundle(folder: str | PathLike[str] | None) -> Bundle | None:
+    """Reads the JavaScript client from a folder, once. Raises ``OptionError`` when none of its files is there."""
+    if folder is None:
+        return None
+    bundle = Bundle({name: path.read_bytes() for name in BUNDLE_FILES if (path := Path(folder, name)).is_file()})
+    if not bundle:
+        raise OptionError(f"serve_client: there is no {BUNDLE_FILES[2]} in {folder}")
+    return bundle
 
 
 class Call(Future[T]):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from os import PathLike
 
     from sioproto import Adapter, CorsPolicy, Environment, HttpCompression, Namespace, Request, SessionCookie
     from sioproto.config import TransportName
@@ -22,12 +23,14 @@ class Options(TypedDict, total=False):
     on_error: Callable[[BaseException, str], object] | None
     fallback: Callable[..., Any] | None
     allow_request: Callable[[Request], Any] | None
+    generate_id: Callable[[Request], str] | None
     adapter: Callable[[Namespace], Adapter] | None
     loads: Callable[[str], Any] | None
     dumps: Callable[[Any], str] | None
     max_parked: int
 
     # Running: see HostedServer
+    serve_client: str | PathLike[str] | None
     grace: float
     environment: Environment | None
 

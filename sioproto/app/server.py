@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from sioproto.app.runtime import Runtime
+    from sioproto.engineio.bundle import Bundle
     from sioproto.engineio.link import Link
     from sioproto.engineio.request import Exchange, Request
     from sioproto.engineio.server import EngineServer
@@ -44,9 +45,10 @@ class Server(Sending):
 
     ``on_error(error, where)`` gets whatever a handler, middleware or hook raises; without it the runtime logs it.
     ``fallback(request, body)`` answers requests that are not Socket.IO's with a ``Response``, or None for 404.
-    ``allow_request(request)`` raises ``Forbidden`` to refuse a session before it opens. Hooks may be ``def`` or ``async
-    def``. ``loads`` and ``dumps`` replace the JSON codec. ``max_parked`` is how many bytes of a client's events may
-    wait for handlers before reading from it stops.
+    ``allow_request(request)`` raises ``Forbidden`` to refuse a session before it opens.
+    ``generate_id(request)`` makes the ids of sessions, ``bundle`` is the JavaScript client to serve. Hooks may be
+    ``def`` or ``async def``. ``loads`` and ``dumps`` replace the JSON codec. ``max_parked`` is how many bytes of a
+    client's events may wait for handlers before reading from it stops.
     """
 
     def __init__(
@@ -58,6 +60,8 @@ class Server(Sending):
         on_error: Callable[[BaseException, str], object] | None = None,
         fallback: Callable[..., Any] | None = None,
         allow_request: Callable[[Request], Any] | None = None,
+        generate_id: Callable[[Request], str] | None = None,
+        bundle: Bundle | None = None,
         adapter: Callable[[Namespace], Adapter] | None = None,
         loads: Callable[[str], Any] | None = None,
         dumps: Callable[[Any], str] | None = None,
@@ -88,6 +92,8 @@ class Server(Sending):
             waiting=runtime,
             wake=runtime.wake,
             asks_requests=allow_request is not None,
+            generate_id=generate_id,
+            bundle=bundle,
             adapter=adapter,
         )
         self._dispatcher = Dispatcher(self._core, runtime, self._report, max_parked)

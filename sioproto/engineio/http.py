@@ -219,6 +219,11 @@ def forbidden(request: Request, config: EngineConfig, message: str = "Forbidden"
     return refusal(request, config, ErrorCode.FORBIDDEN, message, {"message": message, **context})
 
 
+def bad_request(request: Request, config: EngineConfig, name: str, /, **context: Any) -> Refuse:
+    """Returns a refusal with code 3, for the reason that ``name`` says in its context."""
+    return refusal(request, config, ErrorCode.BAD_REQUEST, MESSAGES[ErrorCode.BAD_REQUEST], {"name": name, **context})
+
+
 def refusal(request: Request, config: EngineConfig, code: ErrorCode, message: str, context: dict[str, Any]) -> Refuse:
     """Builds a refusal: the same for polling and WebSocket, and readable by a page of an origin that CORS lists."""
     status = 403 if code == ErrorCode.FORBIDDEN else 400

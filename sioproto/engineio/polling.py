@@ -37,6 +37,27 @@ class Polling:
         """The POST whose body is awaited or being decoded."""
         self._packets: Iterator[str | bytes] | None = None
 
+    def hold_poll(self, exchange: Exchange) -> bool:
+        """Holds a GET. Returns False if another one is held: that ends the session."""
+        if self.poll is not None:
+            self._server.answer(exchange, Response(400))
+            self._session.end("transport error", "overlap from client")
+            return False
+        self.poll = exchange
+        return True
+
+    def hold_post(self, exchange: Exchange, binary: bool) -> None:
+        """Waits for the body of a POST. Another one in hand, or raw binary, ends the session."""
+        if binary:
+            self._server.answer(exchange, Response(400))
+            self._session.end("transport error", "invalid content")
+        elif self.post is not None:
+            self._server.answer(exchange, Response(400))
+            self._session.end("transport error", "data request overlap from client")
+        else:
+            self.post = exchange
+            exchange.wants_body = True
+
     def decode(self, body: bytes) -> None:
         """Begins to decode the body of the POST in hand."""
         try:

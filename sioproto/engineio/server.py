@@ -13,17 +13,12 @@ from sioproto.engineio.events import (
     EngineEvent,
     ForeignRequest,
     ObserverFailed,
-    RequestAsked,
     RequestRefused,
-    SessionOpened,
 )
-from sioproto.engineio.link import Link
-from sioproto.engineio.packet import open_packet
+from sioproto.engineio.opening import Opening
 from sioproto.engineio.request import Exchange, Request, Response
-from sioproto.engineio.session import Session
 from sioproto.engineio.states import Input
 from sioproto.errors import LocalProtocolError
-from sioproto.frame import Frame
 from sioproto.handlers import Observers
 from sioproto.timers import Timers
 
@@ -31,14 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sioproto.config import EngineConfig
+    from sioproto.engineio.bundle import Bundle
+    from sioproto.engineio.link import Link
     from sioproto.engineio.polling import Polling
+    from sioproto.engineio.request import Headers
+    from sioproto.engineio.session import Session
     from sioproto.environment import Environment
-    from sioproto.timers import Timer
 
 ENGINE_EVENTS = ("initial_headers", "headers", "connection_error")
-
-ASK_TIMEOUT = 30.0
-"""Seconds in which ``allow_request`` has to answer; then the request gets 503."""
 
 
 class EngineServer:
@@ -46,6 +41,8 @@ class EngineServer:
 
     ``wake(urgent)`` is called, from within whatever call caused it, when output is there to be taken; a driver that
     takes after each call anyway needs none. ``asks_requests`` makes each handshake a question, ``RequestAsked``.
+    ``generate_id(request)`` makes session ids instead of the environment; ``bundle`` is the JavaScript client to
+    serve.
     """
 
     def __init__(
@@ -56,6 +53,8 @@ class EngineServer:
         timers: Timers | None = None,
         wake: Callable[[bool], None] | None = None,
         asks_requests: bool = False,
+        generate_id: Callable[[Request], str] | None = None,
+        bundle: Bundle | None = None,
     ) -> None:
         self.config = config
         self.environment = environment
@@ -63,19 +62,20 @@ class EngineServer:
         self.sessions: dict[str, Session] = {}
         self.accepting = True
         """Whether new sessions are taken; otherwise they get HTTP 503."""
-        self.asks_requests = asks_requests
+        self._bundle = bundle
+        self._intercepts = bundle is not None
+        self._middlewares: list[Callable[[Request, Headers], Response | None]] = []
         self._wake = wake
         self._events: list[EngineEvent] = []
         self._dirty: list[Session] = []
         self._carriers: list[Exchange | Link] = []
-        self._asked: dict[Exchange, Timer] = {}
-        self._observers = Observers(ENGINE_EVENTS, self.report)
+        self.observers = Observers(ENGINE_EVENTS, self.report)
         self.ping_lane = self.timers.lane(config.ping_interval, "ping", _ping_due)
         self.pong_lane = self.timers.lane(config.ping_timeout, "pong", self._pong_overdue)
         self.upgrade_lane = self.timers.lane(config.upgrade_timeout, "upgrade", _upgrade_overdue)
         self.noop_lane = self.timers.lane(config.upgrade_noop_interval, "upgrade noop", _noop_due)
         self.close_lane = self.timers.lane(config.polling_close_timeout, "close", _close_overdue)
-        self._ask_lane = self.timers.lane(ASK_TIMEOUT, "allow_request", self._ask_overdue)
+        self._opening = Opening(self, asks_requests, generate_id)
         self._decoding: list[Polling] = []
         self._roused = False
 
@@ -97,7 +97,16 @@ class EngineServer:
         once a session, ``headers`` for every response but refusals. ``refused`` is a ``RequestRefused``. An observer
         may neither wait nor call back into the core. Raises ``LocalProtocolError`` for any other name.
         """
-        self._observers.add(event, call)
+        self.observers.add(event, call)
+
+    def use(self, middleware: Callable[[Request, Headers], Response | None]) -> None:
+        """Runs ``middleware(request, headers)`` for each of Engine.IO's requests, upgrades included, before any check.
+
+        It may add to ``headers``, which go out with the answer, or return a ``Response``, which is the answer. Raising
+        refuses the request with HTTP 400 and code 3. It may not wait; what has to belongs into ``allow_request``.
+        """
+        self._middlewares.append(middleware)
+        self._intercepts = True
 
     # Inputs
 
@@ -108,6 +117,8 @@ class EngineServer:
         when the answer has status 101.
         """
         exchange = Exchange(request, owner)
+        if self._intercepts and request.target.startswith(self.config.prefix) and self._intercept(exchange):
+            return exchange
         verdict = http.judge(request, self.config, self.sessions.get)
         if isinstance(verdict, http.Poll):
             exchange.session = verdict.session
@@ -116,16 +127,15 @@ class EngineServer:
             exchange.session = verdict.session
             verdict.session.step(Input.POST, exchange, verdict.binary)
         elif isinstance(verdict, http.Open):
-            self._ask(exchange)
+            self._opening.receive(exchange)
         elif isinstance(verdict, http.Attach):
             exchange.session = verdict.session
-            link = self._accept(exchange, verdict.session)
-            verdict.session.step(Input.ATTACH, link)
+            verdict.session.step(Input.ATTACH, self._opening.accept(exchange, verdict.session))
         elif isinstance(verdict, http.NotOurs):
             exchange.foreign = exchange.wants_body = True
+        elif isinstance(verdict, http.Refuse):
+            self.refuse(exchange, verdict)
         else:
-            if isinstance(verdict, http.Refuse):
-                self._tell_refused(request, verdict)
             self._put(exchange, verdict.response)
         return exchange
 
@@ -149,8 +159,7 @@ class EngineServer:
     def receive_abort(self, exchange: Exchange) -> None:
         """Says that the connection of an exchange in hand went away. Its answer, if one comes, is for nobody."""
         session = exchange.session
-        if self._asked.get(exchange) is not None:
-            self._asked.pop(exchange).cancel()
+        self._opening.forget(exchange)
         if session is not None and session.polling.poll is exchange:
             session.step(Input.GET_LOST)
         elif session is not None and session.polling.post is exchange:
@@ -205,17 +214,7 @@ class EngineServer:
 
         Returns False when the question is dead because the client went away or waited too long.
         """
-        timer = self._asked.pop(exchange, None)
-        if timer is None:
-            return False
-        timer.cancel()
-        if refusal is None:
-            self._open(exchange)
-        else:
-            verdict = http.forbidden(exchange.request, self.config, refusal)
-            self._tell_refused(exchange.request, verdict)
-            self._put(exchange, verdict.response)
-        return True
+        return self._opening.answer(exchange, refusal)
 
     def answer_foreign(self, exchange: Exchange, response: Response) -> bool:
         """Answers a request that is not Engine.IO's. Returns False when it has an answer or its client went away."""
@@ -295,12 +294,18 @@ class EngineServer:
         if exchange.response is not None:
             return
         request = exchange.request
-        response.headers += exchange.headers
         if self.config.cors is not None:
             response.headers += http.cors_headers(request, self.config)
         if response.status in (101, 200):
-            self._observers.notify("headers", response.headers, request)
+            self.observers.notify("headers", response.headers, request)
         self._put(exchange, response)
+
+    def refuse(self, exchange: Exchange, refusal: http.Refuse) -> None:
+        """Refuses a request, and tells of it."""
+        event = RequestRefused(exchange.request, refusal.code, refusal.message, refusal.context)
+        self.observers.notify("connection_error", event)
+        self.tell(event)
+        self._put(exchange, refusal.response)
 
     def tell(self, event: EngineEvent) -> None:
         """Leaves an event for the floor above."""
@@ -321,7 +326,26 @@ class EngineServer:
 
     # Below this line: helpers
 
+    def _intercept(self, exchange: Exchange) -> bool:
+        """Lets the middlewares and the client bundle answer first; returns whether one of them did."""
+        request = exchange.request
+        for middleware in self._middlewares:
+            try:
+                response = middleware(request, exchange.headers)
+            except Exception as error:  # a user's code: the client learns nothing of it
+                self.report(error, "engine middleware")
+                self.refuse(exchange, http.bad_request(request, self.config, "MIDDLEWARE_FAILURE"))
+                return True
+            if response is not None:
+                self._put(exchange, response)
+                return True
+        response = None if self._bundle is None else self._bundle.answer(request, self.config)
+        if response is not None:
+            self._put(exchange, response)
+        return response is not None
+
     def _put(self, exchange: Exchange, response: Response) -> None:
+        response.headers += exchange.headers
         exchange.response = response
         exchange.wants_body = False
         self._carriers.append(exchange)
@@ -332,53 +356,6 @@ class EngineServer:
             if self._wake is not None:
                 self._wake(False)
             self._roused = True
-
-    def _tell_refused(self, request: Request, verdict: http.Refuse) -> None:
-        event = RequestRefused(request, verdict.code, verdict.message, verdict.context)
-        self._observers.notify("connection_error", event)
-        self.tell(event)
-
-    def _ask(self, exchange: Exchange) -> None:
-        if not self.accepting:
-            self.answer(exchange, Response(503, [("Retry-After", "5")]))
-        elif self.asks_requests:
-            self._asked[exchange] = self._ask_lane.arm(exchange)
-            self.tell(RequestAsked(exchange, exchange.request))
-        else:
-            self._open(exchange)
-
-    def _ask_overdue(self, exchange: Exchange, _: float) -> None:
-        if self._asked.pop(exchange, None) is not None:
-            self.answer(exchange, Response(503, [("Retry-After", "5")]))
-
-    def _open(self, exchange: Exchange) -> None:
-        request = exchange.request
-        sid = self.environment.ids()
-        session = exchange.session = Session(self, sid, request)
-        self.sessions[sid] = session
-        session.heartbeat.start(self.ping_lane)
-        self.tell(SessionOpened(session))
-        upgrades = [] if request.upgrade or not self.config.allow_upgrades else self._upgrades()
-        opening = Frame(open_packet(sid, upgrades, self.config))
-        cookie = None if request.upgrade else http.session_cookie(self.config, sid)
-        if cookie is not None:
-            exchange.headers.append(("Set-Cookie", cookie))
-        self._observers.notify("initial_headers", exchange.headers, request)
-        if request.upgrade:
-            session.link = self._accept(exchange, session)
-        else:
-            session.polling.poll = exchange
-        session.write((opening,))
-        if self.config.initial_packet is not None:
-            session.send(self.config.initial_packet)
-
-    def _upgrades(self) -> list[str]:
-        return [name for name in self.config.transports if name == "websocket"]
-
-    def _accept(self, exchange: Exchange, session: Session) -> Link:
-        link = exchange.link = Link(session, exchange.owner)
-        self.answer(exchange, Response(101))
-        return link
 
     def _pong_overdue(self, session: Session, deadline: float) -> None:
         if session.heartbeat.overdue(self.pong_lane, self.environment.clock() - deadline):

@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sioproto.engineio.events import CloseReason, MessageReceived, SessionClosed
 from sioproto.engineio.heartbeat import Heartbeat
+from sioproto.engineio.http import wants_base64
 from sioproto.engineio.observing import Observed
 from sioproto.engineio.packet import PacketType
+from sioproto.engineio.payload import decode_packet
 from sioproto.engineio.polling import Polling
 from sioproto.engineio.probe import Probe
 from sioproto.engineio.request import Exchange, Request, Response
 from sioproto.engineio.states import TABLE, Input, State
+from sioproto.engineio.transport import Transport
+from sioproto.errors import RemoteProtocolError
 from sioproto.frame import Frame
 
 if TYPE_CHECKING:
@@ -50,6 +54,7 @@ class Session(Observed):
         "_drained",
         "_queued",
         "_server",
+        "base64",
         "client",
         "dirty",
         "heartbeat",
@@ -75,6 +80,7 @@ class Session(Observed):
         self.state = State.WEBSOCKET if request.upgrade else State.POLLING
         self.open = True
         self.upgraded = False
+        self.base64 = wants_base64(request)
         self.paused = False
         self.link: Link | None = None
         self.probe: Probe | None = None
@@ -95,6 +101,11 @@ class Session(Observed):
     def transport_name(self) -> TransportName:
         """The transport that carries the session now. ``"polling"`` until an upgrade is complete."""
         return "websocket" if self.upgraded or self.request.upgrade else "polling"
+
+    @property
+    def transport(self) -> Transport:
+        """The transport that carries the session now: ``conn.transport.name``."""
+        return Transport(self)
 
     @property
     def ready_state(self) -> ReadyState:
@@ -204,6 +215,12 @@ class Session(Observed):
             self._server.tell(MessageReceived(self, packet))
             return
         kind, data = packet[:1], packet[1:]
+        if kind == "b":
+            try:
+                self.receive_packet(decode_packet(packet))
+            except RemoteProtocolError as error:
+                self.end("parse error", str(error))
+            return
         if kind == PacketType.PONG:
             self._notify("packet", kind, data)
             self.heartbeat.start(self._server.ping_lane)
@@ -237,26 +254,13 @@ class Session(Observed):
 
     def hold_poll(self, exchange: Exchange) -> None:
         """Holds a GET until there is something to say; a second one at the same time is an error."""
-        if self.polling.poll is not None:
-            self._server.answer(exchange, Response(400))
-            self.end("transport error", "overlap from client")
-            return
-        self.polling.poll = exchange
-        if self.outbox and not self.dirty:
+        if self.polling.hold_poll(exchange) and self.outbox and not self.dirty:
             self.dirty = True
             self._server.mark(self)
 
     def hold_post(self, exchange: Exchange, binary: bool = False) -> None:
         """Waits for the body of a POST; a second one at the same time is an error, and so is raw binary."""
-        if binary:
-            self._server.answer(exchange, Response(400))
-            self.end("transport error", "invalid content")
-        elif self.polling.post is not None:
-            self._server.answer(exchange, Response(400))
-            self.end("transport error", "data request overlap from client")
-        else:
-            self.polling.post = exchange
-            exchange.wants_body = True
+        self.polling.hold_post(exchange, binary)
 
     def refuse_request(self, exchange: Exchange, binary: bool = False) -> None:
         """Answers a request that the judgement let through although no poll can be served any more."""
@@ -380,6 +384,8 @@ class Session(Observed):
             if frames:
                 self.outbox = []
                 self._queued = 0
+                if self.base64:
+                    frames = [frame.as_text for frame in frames]
                 if link.frames:
                     link.frames += frames
                 else:

@@ -1,7 +1,7 @@
 """Acknowledgements that sockets owe us: each is answered, timed out or failed, exactly once.
 
-A socket keeps, by acknowledgement id, who waits for its answer: a ``SocketAck`` for an event to that socket alone, or the one
-``BroadcastAck`` that all recipients of a broadcast share.
+A socket keeps, by acknowledgement id, who waits for its answer: a ``SocketAck`` for an event to that socket alone, or
+the one ``BroadcastAck`` that all recipients of a broadcast share.
 """
 
 from __future__ import annotations

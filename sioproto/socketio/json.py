@@ -11,7 +11,6 @@ loading raises ``JsonError`` only, dumping ``LocalProtocolError`` only.
 
 from __future__ import annotations
 
-import re
 from itertools import accumulate
 from json import JSONDecoder, JSONEncoder
 from json import encoder as stdlib_encoder
@@ -88,8 +87,9 @@ class StrictJson:
         raise JsonError("invalid JSON")
 
     def dumps(self, value: Any) -> str:
-        """Returns ``value`` as JSON, lone surrogates included. Raises ``LocalProtocolError``, for binary
-        ``BinaryFound``.
+        """Returns ``value`` as JSON, lone surrogates as they are.
+
+        Raises ``LocalProtocolError``, which is ``BinaryFound`` where the first thing that JSON lacks is binary.
         """
         if self._dumps is not None:
             if deconstruct(value, []) is not value:
@@ -109,8 +109,7 @@ class StrictJson:
             return call_dumps(self._dumps, deconstruct(value, attachments)), attachments
 
         # The encoder asks about what it does not know in the order in which it writes, which is the depth-first order
-        # that the protocol numbers attachments in. So one pass does, and nothing of the caller's is copied or
-        # changed.
+        # that the protocol numbers attachments in. So one pass does, and nothing of the caller's is copied or changed.
         def attach(found: Any) -> Any:
             if isinstance(found, BINARY):
                 attachments.append(bytes(found))
@@ -155,7 +154,7 @@ def parse_bounded(digits: str) -> int:
 def make_scan(parse_int: Callable[[str], int] = int) -> Callable[[str, int], tuple[Any, int]]:
     """Returns a function that parses one value at an offset, so that nobody slices the payload out of its message."""
     decoder = JSONDecoder(parse_int=parse_int, parse_float=parse_finite, parse_constant=refuse_constant)
-    scan: Callable[[str, int], tuple[Any, int]] = decoder.scan_once
+    scan: Callable[[str, int], tuple[Any, int]] = vars(decoder)["scan_once"]
     if getattr(stdlib_scanner, "c_make_scanner", None) is not None:
         return scan
 
@@ -169,8 +168,7 @@ def make_scan(parse_int: Callable[[str], int] = int) -> Callable[[str, int], tup
 
 
 scan_plain = make_scan()
-# A function for each integer costs more than the integer, so only texts with a long run of digits somewhere go
-# through it.
+# A function call for each integer costs more than the integer: only texts with a long run of digits somewhere pay it.
 scan_counting_digits = make_scan(parse_bounded)
 
 
@@ -183,19 +181,20 @@ def call_loads(loads: Callable[[str], Any], text: str) -> Any:
 
 
 def has_long_number(text: str) -> bool:
-    """Whether there is a run of more digits than an integer may have, be it within a string."""
-    # Of as many digits in a row, one stands at a multiple of their number. Most texts are done with a glance at every
-    # 310th character.
+    """Whether there is a run of more digits than an integer may have, be it within a string. Linear in ``text``."""
+    # Of that many digits in a row, one stands at a multiple of their number: a glance at every 310th character does.
     step = MAX_DIGITS + 1
-    for position in range(0, len(text), step):
-        if text[position] in DIGITS and LONG_NUMBER.search(text, max(0, position - step), position + step):
-            return True
+    for index, glance in enumerate(text[::step]):
+        if glance in DIGITS:
+            position = index * step
+            before, after = text[max(0, position - step) : position], text[position : position + step]
+            rest = len(before.rstrip(DIGITS)) + len(after.lstrip(DIGITS))
+            if len(before) + len(after) - rest >= step:
+                return True
     return False
 
 
-DIGITS = frozenset("0123456789")
-# The look-behind keeps the search linear: a run is measured from its first digit only.
-LONG_NUMBER = re.compile(r"(?<![0-9])[0-9]{%d}" % (MAX_DIGITS + 1))
+DIGITS = "0123456789"
 
 
 def nests_deeper(text: str, limit: int) -> bool:
@@ -239,17 +238,16 @@ def outside_strings(text: str) -> str:
 def make_encode(default: Callable[[Any], Any]) -> Callable[[Any], str]:
     """Returns a function that writes JSON without spaces and asks ``default`` about what JSON does not have.
 
-    Neither variant looks for circles: that would cost a set entry for each container, and the recursion limit finds
-    them too.
+    Neither variant looks for circles: that would cost a table entry for each container, and the recursion limit finds
+    them as well.
     """
-    if stdlib_encoder.c_make_encoder is None:
+    make_in_c: Callable[..., Any] | None = getattr(stdlib_encoder, "c_make_encoder", None)
+    if make_in_c is None:
         return JSONEncoder(
             separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False, default=default
         ).encode
     # What ``JSONEncoder.encode`` makes anew for each call. It keeps nothing between calls.
-    write = stdlib_encoder.c_make_encoder(
-        None, default, stdlib_encoder.encode_basestring, None, ":", ",", False, False, False
-    )
+    write = make_in_c(None, default, stdlib_encoder.encode_basestring, None, ":", ",", False, False, False)
     join = "".join
 
     def encode(value: Any) -> str:

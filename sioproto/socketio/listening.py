@@ -72,7 +72,8 @@ class Listening:
             table.remove(self._canonical(event), handler)
 
     def on_any(self, handler: H) -> H:
-        """Registers a catch-all, as a decorator or called: it gets the name and the arguments of every event of a client.
+        """Registers a catch-all, as a decorator or called: it gets the name and the arguments of every event of a
+        client.
 
         It runs before socket middlewares and handlers, also for events that nobody handles, and never acknowledges.
         """

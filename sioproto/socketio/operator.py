@@ -102,8 +102,8 @@ class BroadcastOperator:
     def emit_with_ack(self, event: str, *args: Any) -> Pending[BroadcastAnswers]:
         """Sends an event to all of them and returns who answered what, and who is missing and why.
 
-        It is done as soon as nobody is left who could still answer, at the latest after ``ack_timeout`` seconds (or those of
-        ``timeout``); that somebody is missing raises nothing. With nobody to ask it is done at once.
+        It is done as soon as nobody is left who could still answer, at the latest after ``ack_timeout`` seconds (or
+        those of ``timeout``); that somebody is missing raises nothing. With nobody to ask it is done at once.
         """
         check_event(event)
         pending: Pending[BroadcastAnswers] = Pending(self._namespace.server.waiting)

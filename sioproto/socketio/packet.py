@@ -29,11 +29,14 @@ class PacketType(enum.IntEnum):
 class Packet:
     """One Socket.IO packet.
 
-    What ``data`` holds depends on ``type``: the authentication of a ``CONNECT`` (a dict, empty where the client sent
-    none; from a server the dict with ``sid``), None for a ``DISCONNECT``, a list for an ``EVENT`` (its name, a
-    ``str`` or ``int``, then the arguments) and for an ``ACK`` (the arguments), a ``str`` or dict for a
-    ``CONNECT_ERROR``. ``id`` is the acknowledgement's: always there in an ``ACK``, in an ``EVENT`` where the peer
-    asks for one, None elsewhere.
+    What ``data`` holds depends on ``type``:
+
+    - ``CONNECT``: a dict. A client's is its authentication, empty where it sent none; a server's has ``sid``.
+    - ``DISCONNECT``: None.
+    - ``EVENT``: a list of its name, a ``str`` or ``int``, and the arguments. ``id`` is there where the peer asks for an
+      acknowledgement.
+    - ``ACK``: a list of the arguments. ``id`` is always there.
+    - ``CONNECT_ERROR``: a dict or a ``str``.
     """
 
     type: PacketType

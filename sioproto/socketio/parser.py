@@ -8,8 +8,8 @@ Rules: a ``Packet`` that leaves here is valid in shape and within the limits; a 
 text is fixed and never repeats what the peer sent.
 
 Where this is stricter than Node.js: an EVENT or ACK needs its payload and an ACK its id, only these two may have an
-id, ids have at most 15 digits (Node rounds longer ones), an event's name is a string or an integer, and names are
-bounded.
+id, ids have at most 15 digits (Node rounds longer ones), an event's name is a string or an integer, a placeholder's
+number is written as an integer, no number overflows, and names, arguments and depth are bounded.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Parser:
     The ``encode_*`` methods return the frames of one packet, to be written back to back: no other packet of the session
     may come between a header and its attachments (Socket.IO protocol, packets with binary). They raise
     ``LocalProtocolError`` for data that cannot be sent, and trust the caller with names: a namespace begins with a
-    slash and has no comma, an event's name is a string and not reserved.
+    slash and has neither commas nor controls, an event's name is a string and not reserved.
     """
 
     __slots__ = (
@@ -74,9 +74,7 @@ class Parser:
     def encode_event(
         self, namespace: str, args: Sequence[Any], ack_id: int | None = None, compress: bool = True
     ) -> tuple[Frame, ...]:
-        """Returns an EVENT, or a BINARY_EVENT where there is binary in ``args``: the event's name, then the
-        arguments.
-        """
+        """Returns an EVENT, or a BINARY_EVENT where ``args`` (the event's name, then its arguments) hold binary."""
         return self._encode("42", "45", namespace, args, "" if ack_id is None else ack_id, compress)
 
     def encode_ack(self, namespace: str, args: Sequence[Any], ack_id: int, compress: bool = True) -> tuple[Frame, ...]:
@@ -147,10 +145,9 @@ class Decoder:
         return self._partial is not None
 
     def feed(self, message: str | bytes) -> Packet | None:
-        """Takes one message, without Engine.IO's type digit. Returns the packet it completes; None while attachments
-        lack.
+        """Takes one message, without Engine.IO's type digit, and returns the packet that it completes.
 
-        Raises ``ParseError``.
+        Returns None while attachments are missing. Raises ``ParseError``.
         """
         if not isinstance(message, str):
             return self._attach(message)
@@ -264,9 +261,7 @@ def address(namespace: str) -> str:
 
 
 def decode_control(parser: Parser, digit: str, message: str) -> Packet:
-    """Decodes what is neither event nor acknowledgement. These have no id, hence digits are a payload of the wrong
-    shape.
-    """
+    """Decodes what is neither event nor acknowledgement. These have no id: digits are a payload of the wrong shape."""
     if digit == "0":
         kind = CONNECT
     elif digit == "1":
@@ -303,9 +298,7 @@ def parse_attachments(message: str, limit: int) -> tuple[int, int]:
 
 
 def parse_namespace(message: str, start: int, limit: int) -> tuple[str, int]:
-    """Returns the namespace, a query included, and where its packet goes on: after the comma, or at the end without
-    one.
-    """
+    """Returns the namespace, its query included, and where the packet goes on: after a comma, or at the end."""
     end = message.find(",", start, start + limit + 1)
     if end < 0:
         end = len(message)
@@ -327,10 +320,10 @@ def load(parser: Parser, message: str, start: int) -> Any:
 
 
 def reconstruct(data: list[Any], attachments: list[bytes]) -> None:
-    """Puts the attachments in place of their placeholders. One may be referred to several times, or not at all, as in
-    Node.js.
+    """Puts the attachments in place of their placeholders.
 
-    No recursion, so that a raised depth limit needs no deeper stack.
+    One may be referred to several times, or not at all, as in Node.js. There is no recursion, so that a raised limit
+    on depth needs no deeper stack.
     """
     pending: list[list[Any] | dict[Any, Any]] = [data]
     while pending:

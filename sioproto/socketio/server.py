@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sioproto.config import EngineConfig, SocketConfig
+    from sioproto.engineio.bundle import Bundle
     from sioproto.engineio.link import Link
     from sioproto.engineio.request import Exchange, Request
     from sioproto.engineio.session import Session
@@ -68,12 +69,21 @@ class SocketServer:
         waiting: Waiting = NO_WAITING,
         wake: Callable[[bool], None] | None = None,
         asks_requests: bool = False,
+        generate_id: Callable[[Request], str] | None = None,
+        bundle: Bundle | None = None,
         adapter: Callable[[Namespace], Adapter] | None = None,
     ) -> None:
         self.config = config
         self.environment = environment
         self.waiting = waiting
-        self.engine = EngineServer(engine_config, environment, wake=wake, asks_requests=asks_requests)
+        self.engine = EngineServer(
+            engine_config,
+            environment,
+            wake=wake,
+            asks_requests=asks_requests,
+            generate_id=generate_id,
+            bundle=bundle,
+        )
         self.parser = parser or Parser(
             max_attachments=config.max_attachments,
             max_payload=engine_config.max_payload,

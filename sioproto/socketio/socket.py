@@ -110,9 +110,9 @@ class Socket(Listening):
     def use(self, middleware: M) -> M:
         """Registers a middleware for the events of this client: ``middleware(event, args)``, ``def`` or ``async def``.
 
-        Middlewares run in order, after catch-alls and before handlers. ``args`` is the list that the handlers are going to
-        get and may be changed. Raising refuses the event: no handler is called, no acknowledgement is sent, and the
-        exception goes to the socket's ``error`` handlers; the client is not told.
+        Middlewares run in order, after catch-alls and before handlers. ``args`` is the list that the handlers are
+        going to get and may be changed. Raising refuses the event: no handler is called, no acknowledgement is sent,
+        and the exception goes to the socket's ``error`` handlers; the client is not told.
         """
         self.middlewares = (*self.middlewares, Listener(middleware))
         return middleware
@@ -120,7 +120,8 @@ class Socket(Listening):
     def on_any_outgoing(self, observer: M) -> M:
         """Observes what is sent to this client: ``observer(event, *args)``, for emits and broadcasts, not for answers.
 
-        It is called in place, may neither wait nor call back into the core, and sees volatile events that are dropped, too.
+        It is called in place, may neither wait nor call back into the core, and sees volatile events that are
+        dropped, too.
         """
         self._outgoing = (*self._outgoing, observer)
         return observer

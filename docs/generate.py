@@ -1,0 +1,343 @@
+"""Writes the parts of the documentation that the code knows best: `python docs/generate.py`.
+
+states.md comes from the table that an Engine.IO session lives by, options.md from the config classes and the text under
+their fields, and the programs in embedding.md from the files in examples/. With `--check` nothing is written; the
+status is 1 if something is out of date, and it is named.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from dataclasses import MISSING, Field, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+DOCS = Path(__file__).resolve().parent
+sys.path[:0] = [str(DOCS.parent), str(DOCS.parent / "bindings")]
+
+from sioproto import app  # noqa: E402
+from sioproto.config import CorsPolicy, EngineConfig, HttpCompression, SessionCookie, SocketConfig  # noqa: E402
+from sioproto.engineio import TABLE, Input, Session, State  # noqa: E402
+from sioproto_asyncio import Server  # noqa: E402
+from sioproto_wire import WireConfig  # noqa: E402
+from sioproto_wire.options import Options  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+GENERATED = "<!-- Written by docs/generate.py from the code: change that, then run it. -->"
+
+
+def main(arguments: list[str]) -> int:
+    """Writes or checks every generated page and returns the exit status."""
+    stale = 0
+    for name, text in pages().items():
+        path = DOCS / name
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            continue
+        stale += 1
+        if arguments == ["--check"]:
+            print(f"docs/{name} is out of date: run python docs/generate.py")
+        else:
+            path.write_text(text, encoding="utf-8")
+            print(f"docs/{name} is written")
+    return 1 if stale and arguments == ["--check"] else 0
+
+
+def pages() -> dict[str, str]:
+    """Returns the text of each page that is generated, wholly or in parts."""
+    found = {"states.md": states(), "options.md": options()}
+    embedding = DOCS / "embedding.md"
+    if embedding.is_file():
+        found["embedding.md"] = with_programs(embedding.read_text(encoding="utf-8"))
+    return found
+
+
+# States
+
+
+def states() -> str:
+    """Returns the page about the states of a session."""
+    lines = [
+        "# The states of an Engine.IO session",
+        "",
+        GENERATED,
+        "",
+        "What a session does depends on its state and on what happens. `sioproto.engineio.TABLE` has one row for each",
+        "pair of the two: the next state, and the action, which is a method of `Session`. Nothing else decides what may",
+        "follow what. This page is drawn from that table.",
+        "",
+        "An action may find that the session is over (a second poll at the same time, a body that is no payload, a",
+        "client that takes nothing). Then the state becomes `CLOSED` whatever the row says; such ends are not drawn.",
+        "Neither is what comes inside a transport that carries the session: messages, pongs, a close packet, garbage.",
+        "",
+        "## Diagram",
+        "",
+        "```mermaid",
+        *diagram(),
+        "```",
+        "",
+        "## States",
+        "",
+        *table(("State", "Meaning"), ((f"`{state.name}`", state.value) for state in State)),
+        "",
+        "## Inputs",
+        "",
+        *table(("Input", "Meaning"), ((f"`{given.name}`", given.value) for given in Input)),
+        "",
+        "## Rows",
+        "",
+        "What has no row here is ignored: it comes too late to matter, and changes nothing.",
+    ]
+    for state in State:
+        rows = [
+            (f"`{given.name}`", f"`{TABLE[state, given][0].name}`", f"`{TABLE[state, given][1]}`")
+            for given in Input
+            if TABLE[state, given][1] != "ignore"
+        ]
+        lines += ["", f"### {state.name}", "", *table(("Input", "Next state", "Action"), rows)]
+    lines += ["", "## Actions", ""]
+    actions = dict.fromkeys(action for _, action in TABLE.values())
+    lines += table(("Action", "What it does"), ((f"`{name}`", action_text(name)) for name in actions))
+    return "\n".join(lines) + "\n"
+
+
+def diagram() -> list[str]:
+    """Returns the state diagram. Between two states there is one arrow, with every input that leads along it."""
+    arrows: dict[tuple[State, State], list[str]] = {}
+    for (state, given), (following, _) in TABLE.items():
+        if following is not state:
+            arrows.setdefault((state, following), []).append(given.name)
+    lines = [
+        "stateDiagram-v2",
+        "    [*] --> POLLING: handshake by a GET",
+        "    [*] --> WEBSOCKET: handshake by a WebSocket",
+    ]
+    lines += [
+        f"    {state.name} --> {following.name}: {', '.join(names)}" for (state, following), names in arrows.items()
+    ]
+    return [*lines, "    CLOSED --> [*]"]
+
+
+ACTIONS = {
+    "decode_body": "Decodes the payload of a POST, slice by slice, and takes its packets.",
+    "lose_poll": "Ends the session with `transport error`.",
+    "lose_post": "Ends the session with `transport error`.",
+    "start_probe": "Keeps the WebSocket as candidate and starts the two timers of an upgrade.",
+    "answer_probe": "Answers `3probe`.",
+    "lose_link": "Ends the session with `transport close`.",
+    "fail_link": "Ends the session with `transport error`.",
+    "ping": "Sends a ping and waits for its pong.",
+    "time_out": "Ends the session with `ping timeout`.",
+    "force_close": "Ends the session with `forced close`.",
+}
+"""For the actions whose code says it all."""
+
+
+def action_text(name: str) -> str:
+    """Returns what an action does: the first paragraph under its name."""
+    text = inspect.getdoc(getattr(Session, name))
+    return first_paragraph(text).replace("``", "`") if text else ACTIONS[name]
+
+
+# Options
+
+
+def options() -> str:
+    """Returns the page about options."""
+    lines = [
+        "# Options",
+        "",
+        GENERATED,
+        "",
+        "A binding's `Server(...)` takes every option of this page by its name, except those of the small classes at",
+        "the end, which are values of options. An unknown name, or a value that an option cannot have, raises",
+        "`OptionError`; for a name it says which known one is nearest. Durations are in seconds (s), sizes in bytes.",
+        "What happens beyond a limit stands in [Limits](limits.md).",
+        "",
+        "## The application",
+        "",
+        "Parameters of `sioproto.app.Server`, and of what the bindings add to it.",
+        "",
+        *table(OPTION_HEAD, server_rows()),
+    ]
+    for config, title, text in CONFIGS:
+        lines += ["", f"## {title}", "", text, "", *table(OPTION_HEAD, config_rows(config))]
+    return "\n".join(lines) + "\n"
+
+
+OPTION_HEAD = ("Option", "Default", "Unit", "Meaning")
+
+CONFIGS: tuple[tuple[type[Any], str, str], ...] = (
+    (EngineConfig, "Engine.IO", "Fields of `sioproto.EngineConfig`."),
+    (SocketConfig, "Socket.IO", "Fields of `sioproto.SocketConfig`."),
+    (WireConfig, "HTTP and WebSocket connections", "Fields of `sioproto_wire.WireConfig`."),
+    (CorsPolicy, "CorsPolicy", "The value of `cors`: which pages of other origins may use the server."),
+    (SessionCookie, "SessionCookie", "The value of `cookie`: a cookie with the session id, for load balancers."),
+    (HttpCompression, "HttpCompression", "The value of `http_compression`: compression of polling responses."),
+)
+
+SERVER = {
+    "on_error": "`on_error(error, where)` gets whatever user code raises; without it the binding logs it.",
+    "fallback": "`fallback(request, body)` answers requests that are not Socket.IO's with a `Response`, or None for "
+    "404. `def` or `async def`.",
+    "allow_request": "`allow_request(request)` is asked once for each new session; it raises `Forbidden`, or returns "
+    "False, to refuse. `def` or `async def`.",
+    "generate_id": "`generate_id(request)` makes the ids of sessions, unguessable and unique; a plain function.",
+    "adapter": "`adapter(namespace)` makes the adapter of each namespace.",
+    "loads": "`loads(text)` replaces the JSON decoder.",
+    "dumps": "`dumps(value)` replaces the JSON encoder; it returns a `str`.",
+    "max_parked": "What a client's events that wait for handlers may take, each with 256 bytes on top; above, reading "
+    "from that client stops until half is handled.",
+    "serve_client": "A folder with the files of the JavaScript client, which are served below `path`.",
+    "grace": "How long `close` may take before it cuts off what is left.",
+    "environment": "Clock and chance, for tests; None for the real ones.",
+}
+"""What the parameters mean that are fields of no config class."""
+
+FIELDS = {
+    "CorsPolicy.origins": 'The allowed origins as browsers write them, `"*"` for everybody; none by default.',
+    "CorsPolicy.methods": "What a preflight's answer allows.",
+    "CorsPolicy.expose": "Response headers that pages may read.",
+    "SessionCookie.name": "The name of the cookie.",
+    "SessionCookie.path": "Its `Path`.",
+    "SessionCookie.http_only": "Whether it is hidden from scripts.",
+    "SessionCookie.same_site": "Its `SameSite`; None leaves the attribute out.",
+    "SessionCookie.secure": "Whether browsers send it over TLS only.",
+    "SessionCookie.domain": "Its `Domain`; None leaves the attribute out.",
+    "HttpCompression.threshold": "Shorter responses are not compressed.",
+    "HttpCompression.level": "zlib's level, 0 to 9.",
+    "EngineConfig.transports": "What clients may use.",
+    "EngineConfig.ping_interval": "From a pong, or the handshake, to the next ping.",
+    "EngineConfig.ping_timeout": "How long a pong is awaited; a missing one ends the session with `ping timeout`.",
+    "EngineConfig.upgrade_timeout": "How long an upgrade may take; later the candidate is closed and polling goes on.",
+    "EngineConfig.cors": "A `CorsPolicy`; without one only pages of the server's own host are served.",
+    "EngineConfig.cookie": "A `SessionCookie` on the first polling response; None for no cookie.",
+    "EngineConfig.http_compression": "An `HttpCompression`; None for none.",
+    "SocketConfig.max_attachments": "Binary attachments of one packet.",
+    "SocketConfig.max_arguments": "Arguments of one event or acknowledgement.",
+    "SocketConfig.max_event_name": "Characters of an event's name.",
+    "SocketConfig.max_namespace_name": "Characters of a namespace's name.",
+}
+"""For the fields that have no text of their own in the code."""
+
+BYTES = frozenset(
+    {"max_payload", "max_send_buffer", "drain_mark", "max_head", "chunk_allowance", "min_chunk", "max_pipelined"}
+    | {"max_unsent", "max_linger", "threshold", "max_parked"}
+)
+UNITS = {"min_body_rate": "bytes/s", "connect_rate": "1/min", "max_age": "s"}
+
+
+def server_rows() -> Iterable[tuple[str, ...]]:
+    """Yields a row for each option that is no field of a config class."""
+    configured = {field.name for config in (EngineConfig, SocketConfig, WireConfig) for field in fields(config)}
+    parameters = inspect.signature(app.Server.__init__).parameters
+    for name in Options.__annotations__:
+        if name in configured:
+            continue
+        default = parameters[name].default if name in parameters else None
+        if name == "grace":
+            default = Server()._grace
+        yield f"`{name}`", show(default), unit(name, type(default)), SERVER[name]
+
+
+def config_rows(config: type[Any]) -> Iterable[tuple[str, ...]]:
+    """Yields a row for each field of a config class."""
+    texts = field_texts(config)
+    for field in fields(config):
+        text = texts.get(field.name) or FIELDS.get(f"{config.__name__}.{field.name}")
+        if text is None:
+            # The class says what the field means; a field that nobody describes stands out, and a test finds it.
+            raise SystemExit(f"{config.__name__}.{field.name} has no text: write one under it in the code")
+        yield f"`{field.name}`", show(default_of(field)), unit(field.name, hint(config, field.name)), text
+
+
+def hint(config: type[Any], name: str) -> Any:
+    """Returns the annotation of a field."""
+    return get_type_hints(config)[name]
+
+
+def default_of(field: Field[Any]) -> Any:
+    """Returns the default of a field."""
+    return field.default if field.default is not MISSING else None
+
+
+def show(value: Any) -> str:
+    """Returns a default as a reader would write it."""
+    if is_dataclass(value):
+        return f"`{type(value).__name__}()`"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, str):
+        return f'`"{value}"`'
+    if isinstance(value, tuple) and value:
+        inner = ", ".join(f'"{each}"' for each in value)
+        return f"`({inner})`"
+    return f"`{value}`"
+
+
+def unit(name: str, kind: Any) -> str:
+    """Returns the unit of an option, empty for what is only counted or no number."""
+    if name in UNITS:
+        return UNITS[name]
+    if name in BYTES:
+        return "bytes"
+    return "s" if kind is float else ""
+
+
+def field_texts(config: type[Any]) -> dict[str, str]:
+    """Returns the text under each field of a class, in one line."""
+    tree = ast.parse(inspect.getsource(config)).body[0]
+    assert isinstance(tree, ast.ClassDef)
+    found = {}
+    for above, below in zip(tree.body, tree.body[1:], strict=False):
+        if (
+            isinstance(above, ast.AnnAssign)
+            and isinstance(above.target, ast.Name)
+            and isinstance(below, ast.Expr)
+            and isinstance(below.value, ast.Constant)
+            and isinstance(below.value.value, str)
+        ):
+            found[above.target.id] = " ".join(below.value.value.split()).replace("``", "`")
+    return found
+
+
+# Programs
+
+
+def with_programs(page: str) -> str:
+    """Returns a page with each block under a comment `<!-- file: NAME -->` filled with that file of docs/."""
+    lines: list[str] = []
+    source = iter(page.splitlines())
+    for line in source:
+        lines.append(line)
+        if line.startswith("<!-- file: "):
+            name = line.removeprefix("<!-- file: ").removesuffix(" -->")
+            lines.append(next(source))
+            for inside in source:
+                if inside == "```":
+                    break
+            lines += [*(DOCS / name).read_text(encoding="utf-8").splitlines(), "```"]
+    return "\n".join(lines) + "\n"
+
+
+# Markdown
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """Returns the lines of a table."""
+    lines = [head, ("---",) * len(head), *rows]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
+
+
+def first_paragraph(text: str) -> str:
+    """Returns the first paragraph of a docstring in one line."""
+    return " ".join(text.partition("\n\n")[0].split())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

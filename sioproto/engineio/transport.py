@@ -1,0 +1,31 @@
+"""What ``socket.conn.transport`` shows of the transport that carries a session now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sioproto.config import TransportName
+    from sioproto.engineio.session import Session
+
+
+class Transport:
+    """A view of a session's transport. It is about the present: after an upgrade the same view says so."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @property
+    def name(self) -> TransportName:
+        """``"polling"`` until an upgrade is complete, else ``"websocket"``."""
+        return self._session.transport_name
+
+    @property
+    def writable(self) -> bool:
+        """Whether it would take a packet at once."""
+        return self._session.writable
+
+    def __repr__(self) -> str:
+        return f"<Transport {self.name}>"
