@@ -66,8 +66,8 @@ def states() -> str:
         GENERATED,
         "",
         "What a session does depends on its state and on what happens. `sioproto.engineio.TABLE` has one row for each",
-        "pair of the two: the next state, and the action, which is a method of `Session`. Nothing else decides what may",
-        "follow what. This page is drawn from that table.",
+        "pair of the two: the next state, and the action, which is a method of `Session`. Nothing else decides what",
+        "may follow what. This page is drawn from that table.",
         "",
         "An action may find that the session is over (a second poll at the same time, a body that is no payload, a",
         "client that takes nothing). Then the state becomes `CLOSED` whatever the row says; such ends are not drawn.",
@@ -139,7 +139,7 @@ ACTIONS = {
 def action_text(name: str) -> str:
     """Returns what an action does: the first paragraph under its name."""
     text = inspect.getdoc(getattr(Session, name))
-    return first_paragraph(text).replace("``", "`") if text else ACTIONS[name]
+    return first_paragraph(text).replace("``", "`") if text else known(ACTIONS, name, "the action")
 
 
 # Options
@@ -240,17 +240,14 @@ def server_rows() -> Iterable[tuple[str, ...]]:
         default = parameters[name].default if name in parameters else None
         if name == "grace":
             default = Server()._grace
-        yield f"`{name}`", show(default), unit(name, type(default)), SERVER[name]
+        yield f"`{name}`", show(default), unit(name, type(default)), known(SERVER, name, "the option")
 
 
 def config_rows(config: type[Any]) -> Iterable[tuple[str, ...]]:
     """Yields a row for each field of a config class."""
     texts = field_texts(config)
     for field in fields(config):
-        text = texts.get(field.name) or FIELDS.get(f"{config.__name__}.{field.name}")
-        if text is None:
-            # The class says what the field means; a field that nobody describes stands out, and a test finds it.
-            raise SystemExit(f"{config.__name__}.{field.name} has no text: write one under it in the code")
+        text = texts.get(field.name) or known(FIELDS, f"{config.__name__}.{field.name}", "the option")
         yield f"`{field.name}`", show(default_of(field)), unit(field.name, hint(config, field.name)), text
 
 
@@ -304,6 +301,13 @@ def field_texts(config: type[Any]) -> dict[str, str]:
         ):
             found[above.target.id] = " ".join(below.value.value.split()).replace("``", "`")
     return found
+
+
+def known(texts: dict[str, str], name: str, what: str) -> str:
+    """Returns the text for a name. Ends the program if nobody wrote one, neither in the code nor here."""
+    if name not in texts:
+        raise SystemExit(f"{what} {name} has no text: write one under it in the code, or in docs/generate.py")
+    return texts[name]
 
 
 # Programs

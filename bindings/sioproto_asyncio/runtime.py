@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("sioproto_asyncio")
 
+CLEAN_UP = 0.25
+"""Seconds that cancelled user code gets at the end."""
+
 READ_SIZE = 256 * 1024
 """Bytes of the read buffer that all connections of a loop share."""
 
@@ -62,6 +65,15 @@ class AsyncioRuntime:
         while self.wire is not None and self.wire.connections:
             self._gone.clear()
             await self._gone.wait()
+
+    async def cancel_tasks(self) -> None:
+        """Cancels the user code that is still running, except whoever calls this, and lets it clean up."""
+        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.sleep(0)
+        if tasks:
+            await asyncio.wait(tasks, timeout=CLEAN_UP)
 
     def detach(self) -> None:
         """Forgets the loop, so that the server may serve again on another one."""

@@ -126,7 +126,7 @@ class Server(HostedServer):
         for connection in list(self._wire.connections):
             if connection.owner.transport is not None:
                 connection.owner.transport.abort()
-        await asyncio.sleep(0)
+        await self._asyncio.cancel_tasks()
         self._asyncio.detach()
         self._listeners.clear()
         if self._closed is not None:

@@ -15,7 +15,7 @@ from sioproto.engineio.events import ForeignRequest, ObserverFailed, RequestAske
 from sioproto.errors import OptionError
 from sioproto.handlers import Listener
 from sioproto.pending import Pending
-from sioproto.socketio.events import ConnectAsked, NamespaceAsked, NamespaceCreated, SocketEvent
+from sioproto.socketio.events import ConnectAsked, EventReceived, NamespaceAsked, NamespaceCreated, SocketEvent
 from sioproto.socketio.parser import Parser
 from sioproto.socketio.sending import Sending
 from sioproto.socketio.server import SocketServer
@@ -186,10 +186,11 @@ class Server(Sending):
         return pending
 
     def spawn(self, function: Callable[..., Any], *args: Any) -> None:
-        """Runs ``function(*args)``, ``def`` or ``async def``, beside everything else. What it raises goes to
-        ``on_error``.
+        """Runs ``function(*args)``, ``def`` or ``async def``, beside everything else.
+
+        What it raises goes to ``on_error``. The end of the server does not wait for it: it may be a loop for ever.
         """
-        self._start(self._spawned(function, args))
+        self._runtime.start(self._spawned(function, args))
 
     # Inputs, outputs and time: the verbs of the floors below
 
@@ -263,7 +264,7 @@ class Server(Sending):
     def stop(self, grace: float) -> Pending[None]:
         """Ends everything within ``grace`` seconds; the result is done when no session and no handler is left.
 
-        New sessions get 503 and nothing more is read from clients. Handlers that run get half of the time to finish.
+        New sessions get 503 and new events are dropped. Handlers that run get half of the time to finish.
         Then each socket gets ``disconnecting`` and ``disconnect`` with ``"server shutting down"``, what was queued is
         delivered and the transports are closed, which tells stock clients to come back elsewhere. What is left when
         the time is over is cut off. A second call returns the same result.
@@ -271,8 +272,6 @@ class Server(Sending):
         if self._stopping is None:
             self._stopping = Pending(self._runtime)
             self._core.stop_accepting()
-            for session in list(self.engine.sessions.values()):
-                session.pause()
             self._core.timers.after(max(grace / 2, 0.001), self._close_all)
             self._core.timers.after(max(grace, 0.002), self._cut_off)
             self._check_stopped()
@@ -334,7 +333,7 @@ class Server(Sending):
             self._report(event.error, f"observer of {event.where}")
         elif isinstance(event, RequestRefused):
             pass  # told to engine observers by the engine itself
-        else:
+        elif self._stopping is None or not isinstance(event, EventReceived):
             self._dispatcher.take(event)
 
     def _start(self, run: Coroutine[Any, Any, None]) -> None:

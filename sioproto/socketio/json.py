@@ -42,7 +42,7 @@ class StrictJson:
     affair.
     """
 
-    __slots__ = ("_dumps", "_loads", "_max_depth")
+    __slots__ = ("_dumps", "_harmless", "_loads", "_max_depth")
 
     def __init__(
         self,
@@ -54,13 +54,14 @@ class StrictJson:
         self._loads = loads
         self._dumps = dumps
         self._max_depth = max_depth
+        # A text of this length has no room to break either limit. Most payloads of real applications are shorter.
+        self._harmless = min(max_depth, MAX_DIGITS)
 
     def loads(self, text: str, start: int = 0) -> Any:
         """Returns the value that ``text`` holds from ``start`` on. Raises ``JsonError``."""
         scan = scan_plain
         length = len(text)
-        # A text as short as this has no room for what the two checks look for; most payloads of real applications are.
-        if length > self._max_depth:
+        if length > self._harmless:
             opened = text.count("[") + text.count("{")
             if opened > self._max_depth and nests_deeper(text[start:], self._max_depth):
                 raise JsonError("JSON nests too deep")

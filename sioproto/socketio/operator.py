@@ -44,7 +44,7 @@ def check_timeout(seconds: float) -> None:
 
 
 class BroadcastOperator:
-    """A set of sockets of one namespace to send to; made by ``to``, ``in_``, ``except_``, ``broadcast`` and the like."""
+    """Sockets of one namespace to send to; made by ``to``, ``in_``, ``except_``, ``broadcast`` and the like."""
 
     __slots__ = ("_flags", "_namespace", "_selection")
 

@@ -7,9 +7,10 @@ when.
 Rules: a ``Packet`` that leaves here is valid in shape and within the limits; a message costs linear time; an error's
 text is fixed and never repeats what the peer sent.
 
-Where this is stricter than Node.js: an EVENT or ACK needs its payload and an ACK its id, only these two may have an
-id, ids have at most 15 digits (Node rounds longer ones), an event's name is a string or an integer, a placeholder's
-number is written as an integer, no number overflows, and names, arguments and depth are bounded.
+Where this is stricter than Node.js: an EVENT, ACK or CONNECT_ERROR needs its payload and an ACK its id, only EVENT and
+ACK may have an id, ids have at most 15 digits (Node rounds longer ones), an event's name is a string or an integer, a
+placeholder's number is written as an integer, no number overflows, spaces count as nothing but spaces (Node reads them
+as a type, count or id of 0), and names, arguments and depth are bounded.
 """
 
 from __future__ import annotations

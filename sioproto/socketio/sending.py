@@ -111,7 +111,7 @@ class Sending:
 
 
 def check_server_event(event: str) -> None:
-    """Raises ``TypeError`` unless a name is a ``str``, and ``ReservedEventError`` for those that mean something else."""
+    """Raises ``TypeError`` unless a name is a ``str``, ``ReservedEventError`` for those that mean something else."""
     if not isinstance(event, str):
         raise TypeError(f"an event is named by a str, not {type(event).__name__}")
     if event in SERVER_EVENTS:
