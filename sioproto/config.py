@@ -110,6 +110,10 @@ class EngineConfig:
         check_positive(
             self, "upgrade_noop_interval", "max_send_buffer", "drain_mark", "max_control_packets", "decode_slice"
         )
+        for name, kind in (("cors", CorsPolicy), ("cookie", SessionCookie), ("http_compression", HttpCompression)):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kind):
+                raise OptionError(f"{name} must be {kind.__name__}(...) or None, not {value!r}")
         unknown = set(self.transports) - {"polling", "websocket"}
         if unknown or not self.transports or isinstance(self.transports, str):
             raise OptionError(f'transports are a tuple of "polling" and "websocket", not {self.transports!r}')

@@ -18,7 +18,7 @@ class Frame:
     may compress it; ``size`` is its length in bytes on a WebSocket, without the frame header.
     """
 
-    __slots__ = ("_payload", "_websocket", "compress", "data", "size")
+    __slots__ = ("_payload", "_websocket", "compress", "data", "deflated", "size")
 
     def __init__(self, data: str | bytes, compress: bool = True) -> None:
         self.data = data
@@ -26,6 +26,8 @@ class Frame:
         self.size = len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())
         self._payload: str | None = None
         self._websocket: bytes | None = None
+        self.deflated: dict[tuple[int, ...], bytes] | None = None
+        """Compressed WebSocket frames by how they were compressed; whoever compresses keeps them here."""
 
     @property
     def payload(self) -> str:

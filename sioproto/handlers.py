@@ -117,11 +117,18 @@ class Handlers:
             self._table.pop(event, None)
 
 
+def observer_of(event: str, call: Callable[..., Any], *, once: bool = False) -> Listener:
+    """Returns the listener for something that must be seen in place. Raises ``LocalProtocolError`` if it could wait."""
+    if inspect.iscoroutinefunction(call):
+        raise LocalProtocolError(f"an observer of {event!r} may not wait: use a plain function")
+    return Listener(call, once=once)
+
+
 class Observers:
     """Synchronous observers of what must be seen in place. They may neither wait nor call back into the core.
 
-    ``names`` are the events there are; an unknown one is refused. What an observer raises does not reach the caller:
-    it is handed to ``report(error, event)``.
+    ``names`` are the events there are; an unknown one is refused. Arguments that an observer does not take are dropped.
+    What it raises does not reach the caller: it is handed to ``report(error, event)``.
     """
 
     __slots__ = ("_names", "_report", "_table")
@@ -129,31 +136,20 @@ class Observers:
     def __init__(self, names: Iterable[str], report: Callable[[Exception, str], None]) -> None:
         self._names = names
         self._report = report
-        self._table: dict[str, list[tuple[Callable[..., Any], bool]]] = {}
+        self._table = Handlers()
 
     def add(self, event: str, call: Callable[..., Any], once: bool = False) -> None:
         if event not in self._names:
             raise LocalProtocolError(f"there is no event {event!r} to observe here, only {', '.join(self._names)}")
-        if inspect.iscoroutinefunction(call):
-            raise LocalProtocolError(f"an observer of {event!r} may not wait: use a plain function")
-        self._table.setdefault(event, []).append((call, once))
+        self._table.add(event, observer_of(event, call, once=once))
 
     def remove(self, event: str, call: Callable[..., Any] | None = None) -> None:
         """Removes all observers of an event, or one; unknown ones are ignored."""
-        kept = [] if call is None else [row for row in self._table.get(event, ()) if row[0] != call]
-        if kept:
-            self._table[event] = kept
-        else:
-            self._table.pop(event, None)
+        self._table.remove(event, call)
 
     def notify(self, event: str, *args: Any) -> None:
-        rows = self._table.get(event)
-        if rows is None:
-            return
-        for call, once in tuple(rows):
-            if once:
-                rows.remove((call, once))
+        for listener in self._table.find(event):
             try:
-                call(*args)
+                listener.call(*listener.fit(args))
             except Exception as error:  # a user's code: its failure is reported and stops nobody
                 self._report(error, event)

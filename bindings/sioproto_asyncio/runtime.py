@@ -194,7 +194,8 @@ class Carrier(asyncio.BufferedProtocol):
         self.transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         runtime = self._runtime
-        if runtime.wire is None:
+        if runtime.wire is None or runtime.wire.stopping:
+            # Accepted in the very turn in which the listener was closed: nobody would ever close it.
             self.transport.abort()
             return
         self._connection = runtime.wire.connect(

@@ -92,12 +92,17 @@ class Server(HostedServer):
         def carrier() -> Carrier:
             return Carrier(self._asyncio)
 
-        if path is not None:
-            listener = await loop.create_unix_server(carrier, path, ssl=ssl, backlog=backlog)
-        elif sock is not None:
-            listener = await loop.create_server(carrier, sock=sock, ssl=ssl, backlog=backlog)
-        else:
-            listener = await loop.create_server(carrier, host, port, ssl=ssl, backlog=backlog)
+        try:
+            if path is not None:
+                listener = await loop.create_unix_server(carrier, path, ssl=ssl, backlog=backlog)
+            elif sock is not None:
+                listener = await loop.create_server(carrier, sock=sock, ssl=ssl, backlog=backlog)
+            else:
+                listener = await loop.create_server(carrier, host, port, ssl=ssl, backlog=backlog)
+        except BaseException:
+            if not self._listeners:
+                self._asyncio.detach()
+            raise
         self._listeners.append(listener)
         if self._closed is None:
             self._closed = asyncio.Event()

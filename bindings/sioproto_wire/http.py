@@ -23,7 +23,7 @@ from sioproto.engineio.request import Response
 from sioproto.errors import LocalProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from sioproto.engineio.request import Headers
     from sioproto_wire.config import WireConfig
@@ -43,7 +43,7 @@ TEXT: Final = bytes([9, 10, 13, *range(0x20, 0x7F), *range(0x80, 0x100)])
 
 WATCHED: Final = frozenset(
     {"connection", "content-encoding", "expect", "host", "transfer-encoding", "upgrade"}
-    | {"sec-websocket-key", "sec-websocket-protocol", "sec-websocket-version"}
+    | {"sec-websocket-extensions", "sec-websocket-key", "sec-websocket-protocol", "sec-websocket-version"}
 )
 """Request fields that mean something to a connection."""
 
@@ -136,11 +136,13 @@ class Head:
 class Handshake:
     """A client's valid opening handshake (RFC 6455, 4.2.1), reduced to what the answer needs."""
 
-    __slots__ = ("key", "protocol")
+    __slots__ = ("extensions", "key", "protocol")
 
-    def __init__(self, key: str, protocol: str | None) -> None:
+    def __init__(self, key: str, protocol: str | None, extensions: Sequence[str] = ()) -> None:
         self.key = key
         self.protocol = protocol
+        self.extensions = extensions
+        """The lists of offered extensions, as they came."""
 
 
 class Body:
@@ -299,7 +301,7 @@ def judge_target(head: Head) -> None:
 
 
 def judge_handshake(head: Head, watched: dict[str, list[str]], has_body: bool) -> Handshake:
-    """Judges a client's opening handshake (RFC 6455, 4.2.1); extensions are never agreed to."""
+    """Judges a client's opening handshake (RFC 6455, 4.2.1), but not what extensions it offers."""
     if head.method != "GET" or has_body:
         raise HttpError(400)
     if watched.get("sec-websocket-version") != ["13"]:
@@ -310,7 +312,7 @@ def judge_handshake(head: Head, watched: dict[str, list[str]], has_body: bool) -
     offered = [part.strip() for value in watched.get("sec-websocket-protocol", ()) for part in value.split(",")]
     # The reference server takes the first one; what is not a token is not offered.
     protocol = offered[0] if offered and TOKEN.fullmatch(offered[0]) else None
-    return Handshake(keys[0], protocol)
+    return Handshake(keys[0], protocol, watched.get("sec-websocket-extensions", ()))
 
 
 def is_key(text: str) -> bool:
@@ -356,8 +358,10 @@ def write_response(response: Response, head: Head | None, *, close: bool, server
     return [block, body] if body and (head is None or head.method != "HEAD") else [block]
 
 
-def write_accept(response: Response, handshake: Handshake, *, server: str | None) -> bytes:
-    """Returns the bytes of the 101 that ends the opening handshake (RFC 6455, 4.2.2).
+def write_accept(
+    response: Response, handshake: Handshake, *, server: str | None, extensions: str | None = None
+) -> bytes:
+    """Returns the bytes of the 101 that ends the opening handshake (RFC 6455, 4.2.2), with the ``extensions`` agreed.
 
     Raises ``LocalProtocolError`` for a header field that cannot be sent.
     """
@@ -366,6 +370,8 @@ def write_accept(response: Response, handshake: Handshake, *, server: str | None
     lines.append(f"Sec-WebSocket-Accept: {token}")
     if handshake.protocol is not None:
         lines.append(f"Sec-WebSocket-Protocol: {handshake.protocol}")
+    if extensions is not None:
+        lines.append(f"Sec-WebSocket-Extensions: {extensions}")
     lines += header_lines(response.headers)
     if server is not None:
         lines.append(f"Server: {server}")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from sioproto import Adapter, CorsPolicy, Environment, HttpCompression, Namespace, Request, SessionCookie
     from sioproto.config import TransportName
+    from sioproto_wire.config import PerMessageDeflate
 
 
 class Options(TypedDict, total=False):
@@ -85,6 +86,7 @@ class Options(TypedDict, total=False):
     max_pipelined: int
     max_unsent: int
     max_fragments: int
+    per_message_deflate: PerMessageDeflate | None
     close_timeout: float
     max_linger: int
     send_timeout: float

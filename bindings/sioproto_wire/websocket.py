@@ -1,13 +1,14 @@
 """The server side of one WebSocket without I/O: bytes in, whole messages and control answers out (RFC 6455).
 
-It begins after the 101: the handshake is another module's, and what a message means is Engine.IO's. No extension is
-negotiated, so a message is the bytes of its frames.
+It begins after the 101: the handshake is another module's, and what a message means is Engine.IO's. The one extension
+is permessage-deflate (RFC 7692), where it was negotiated; otherwise a message is the bytes of its frames.
 
 Rule 1: every frame header is judged here, before its body is awaited. Sizes and counts are bounded at that place and no
-other; wsproto, which bounds nothing, only ever sees single whole frames that passed.
+other; wsproto, which bounds nothing, only ever sees single whole frames that passed. What compressed frames become is
+bounded where they are inflated.
 
-Rule 2: an idle connection holds no buffer and no wsproto object. Idle means: no partial frame, no fragmented message
-that is still open.
+Rule 2: an idle connection holds no buffer, no wsproto object and no inflater. Idle means: no partial frame, no
+fragmented message that is still open.
 
 Rule 3: what the peer sent never raises, and its words never come back in an error: failures have fixed texts.
 
@@ -18,16 +19,23 @@ half will need the mask rule of ``_judge`` turned round, and keys from its calle
 
 from __future__ import annotations
 
+import zlib
 from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from wsproto.frame_protocol import FrameProtocol, ParseFailed
 
 from sioproto.errors import LocalProtocolError
+from sioproto_wire.deflate import InflatedMessage, OversizeError, wire_limit
+
+if TYPE_CHECKING:
+    from sioproto_wire.deflate import Deflater
 
 _FINAL_TEXT: Final = 0x81
 _FINAL_BINARY: Final = 0x82
+_COMPRESSED: Final = 0x40
 _CONTINUATION: Final = 0x0
+_TEXT: Final = 0x1
 _BINARY: Final = 0x2
 _CLOSE: Final = 0x8
 _PING: Final = 0x9
@@ -68,12 +76,14 @@ class WebSocketState(Enum):
 class WebSocketWire:
     """Reads one client's frames, and writes the control frames that they call for.
 
-    ``max_payload`` bounds a message in bytes, however it is framed; ``max_fragments`` bounds the frames of one message.
-    After each ``receive`` and ``close`` the caller sends what ``take`` returns, and once ``state`` is ``CLOSED``, it
-    drops the connection after that.
+    ``max_payload`` bounds a message in bytes, however it is framed or compressed; ``max_fragments`` bounds the frames
+    of one message. After each ``receive`` and ``close`` the caller sends what ``take`` returns, and once ``state`` is
+    ``CLOSED``, it drops the connection after that. Where ``deflate`` says that compression was negotiated, it stops
+    reading as long as something is ``pending``, and calls ``receive`` with nothing when others had their turn.
 
-    Held memory: at most one message (``max_payload`` bytes) and one header or control frame (131 bytes); a body is kept
-    as it arrives, never allocated because a header announced it. At most one pong and one close frame wait to be taken.
+    Held memory: at most one message (``max_payload`` bytes; compressed, as much again and an inflater's 40 KiB) and one
+    header or control frame (131 bytes), and what is pending: the rest of what one read brought. A body is kept as it
+    arrives, never allocated because a header announced it. At most one pong and one close frame wait to be taken.
     """
 
     __slots__ = (
@@ -82,7 +92,7 @@ class WebSocketWire:
         "state",
         "close_code",
         "error",
-        "peer_closed",
+        "deflate",
         "_short",
         "_held",
         "_need",
@@ -91,7 +101,7 @@ class WebSocketWire:
         "_close",
     )
 
-    def __init__(self, max_payload: int, max_fragments: int = 1024) -> None:
+    def __init__(self, max_payload: int, max_fragments: int = 1024, deflate: Deflater | None = None) -> None:
         self.max_payload = max_payload
         self.max_fragments = max_fragments
         self.state = WebSocketState.OPEN
@@ -99,14 +109,24 @@ class WebSocketWire:
         """The peer's code (1005: it gave none), ours after a failure, 1006 after an end without a close frame."""
         self.error: str | None = None
         """Why the connection failed, a fixed text; ``None`` while open and after a clean close."""
-        self.peer_closed = False
-        """Whether the peer's close frame came, and was valid."""
+        self.deflate = deflate
+        """How messages to the peer are compressed; ``None`` where compression was not negotiated."""
         self._short = min(125, max_payload)
         self._held: bytearray | None = None
         self._need = 0
-        self._message: _FragmentedMessage | None = None
+        self._message: _FragmentedMessage | InflatedMessage | None = None
         self._ping: bytes | None = None
         self._close = b""
+
+    @property
+    def peer_closed(self) -> bool:
+        """Whether the peer's close frame came, and was valid."""
+        return self.state is WebSocketState.CLOSED and self.error is None
+
+    @property
+    def pending(self) -> bool:
+        """Whether frames were left unread, because those before them inflated to more than ``max_payload`` bytes."""
+        return self._held is not None and self._need == 0
 
     def receive(self, data: bytes | bytearray | memoryview) -> list[str | bytes]:
         """Takes bytes as read, in any chunking, and returns the messages that are whole now, in order.
@@ -114,7 +134,8 @@ class WebSocketWire:
         Nothing of ``data`` is referenced after the call. Never raises for what the peer sent: a failure shows in
         ``state``, ``close_code`` and ``error``, and the messages before the bad frame are still returned. After
         ``close`` messages are dropped, control frames still handled; once ``CLOSED``, bytes are discarded. The work is
-        linear in the bytes received, in any chunking.
+        linear in the bytes received, in any chunking, and in what they inflate to; that ends with the message that
+        reaches ``max_payload`` in one call, and the rest is ``pending``.
         """
         if self.state is not WebSocketState.OPEN:
             if self.state is WebSocketState.CLOSING:
@@ -182,6 +203,7 @@ class WebSocketWire:
         short = self._short
         position = 0
         end = len(chunk)
+        budget = self.max_payload
         try:
             while position < end:
                 # The hot road: the shortest header that a client may send is six bytes, key included.
@@ -205,11 +227,21 @@ class WebSocketWire:
                     self._held = bytearray(chunk[position:])
                     break
                 message = self._accept(chunk, position, position + need)
+                position += need
                 if message is not None:
                     messages.append(message)
+                    if self.deflate is not None:
+                        budget -= len(message)
+                        if budget <= 0 and position < end:
+                            self._need = 0
+                            self._held = bytearray(chunk[position:])
+                            break
                 elif self.state is WebSocketState.CLOSED:
                     break
-                position += need
+        except zlib.error:
+            self._fail(_INVALID_DATA, "compressed data is not valid")
+        except OversizeError:
+            self._fail(_TOO_BIG, "a message is too big")
         except (UnicodeDecodeError, ParseFailed):
             # All that `_judge` lets through is well-formed, so this is about UTF-8 and nothing else.
             self._fail(_INVALID_DATA, "text is not valid UTF-8")
@@ -225,11 +257,14 @@ class WebSocketWire:
             return 2
         first = data[start]
         second = data[start + 1]
+        opcode = first & 0x0F
         if first & 0x70:
-            return self._fail(_PROTOCOL_ERROR, "a reserved bit is set without an extension")
+            if self.deflate is None or first & 0x70 != _COMPRESSED:
+                return self._fail(_PROTOCOL_ERROR, "a reserved bit is set without an extension")
+            if opcode != _TEXT and opcode != _BINARY:
+                return self._fail(_PROTOCOL_ERROR, "a frame that begins no message is marked as compressed")
         if not second & 0x80:
             return self._fail(_PROTOCOL_ERROR, "a frame from the client is not masked")
-        opcode = first & 0x0F
         size = second & 0x7F
         if opcode >= _CLOSE:
             if opcode > _PONG:
@@ -260,14 +295,18 @@ class WebSocketWire:
                 return self._fail(_PROTOCOL_ERROR, "the top bit of a length is set")
             if size < (126 if header == 8 else 65536):
                 return self._fail(_PROTOCOL_ERROR, "a length is not in its shortest form")
-        if size + (0 if message is None else message.size) > self.max_payload:
-            return self._fail(_TOO_BIG, "a message is too big")
+        total = size + (0 if message is None else message.size)
+        if total > self.max_payload:
+            compressed = first & _COMPRESSED or type(message) is InflatedMessage
+            if not compressed or total > wire_limit(self.max_payload):
+                return self._fail(_TOO_BIG, "a message is too big")
         return header + size
 
     def _accept(self, data: bytes | bytearray, start: int, stop: int) -> str | bytes | None:
         """Takes the whole frame from ``start`` to ``stop``, which was judged; returns the message that it completes.
 
-        Raises ``UnicodeDecodeError`` or ``ParseFailed`` for text that is not UTF-8.
+        Raises ``UnicodeDecodeError`` or ``ParseFailed`` for text that is not UTF-8, ``zlib.error`` and
+        ``OversizeError`` for compressed data.
         """
         first = data[start]
         body = start + _BODY[data[start + 1] & 0x7F]
@@ -285,11 +324,18 @@ class WebSocketWire:
             self._ping = bytes(unmask(data, body, stop))
         elif opcode != _PONG:
             if message is None:
-                message = self._message = _FragmentedMessage()
-            whole = message.add(bytes(data[start:stop]), stop - body)
-            if whole is not None:
-                self._message = None
-            return whole
+                if first & _COMPRESSED:
+                    message = InflatedMessage(self.max_payload, text=opcode == _TEXT)
+                else:
+                    message = _FragmentedMessage()
+            message.count += 1
+            message.size += stop - body
+            self._message = None if first & 0x80 else message
+            if type(message) is _FragmentedMessage:
+                return message.add(bytes(data[start:stop]))
+            # After our close frame nobody wants the message, so nothing is inflated.
+            if self.state is WebSocketState.OPEN:
+                return message.add(unmask(data, body, stop), final=first >= 0x80)
         return None
 
     def _receive_close(self, body: bytes) -> None:
@@ -306,7 +352,6 @@ class WebSocketWire:
         reason = body[2:].decode()
         if self.state is WebSocketState.OPEN:
             self._close = _close_frame(code, reason)
-        self.peer_closed = True
         self._end(_NO_STATUS if code is None else code, None)
 
     def _fail(self, code: int, error: str) -> int:
@@ -338,13 +383,11 @@ class _FragmentedMessage:
         self._binary: list[bytes] = []
         self._protocol = FrameProtocol(client=False, extensions=[])
 
-    def add(self, frame: bytes, size: int) -> str | bytes | None:
-        """Adds one whole, judged frame with a body of ``size`` bytes; returns the message if that was its last.
+    def add(self, frame: bytes) -> str | bytes | None:
+        """Adds one whole, judged frame; returns the message if that was its last.
 
         Raises wsproto's ``ParseFailed`` as soon as a text cannot become valid UTF-8 any more.
         """
-        self.count += 1
-        self.size += size
         self._protocol.receive_bytes(frame)
         for part in self._protocol.received_frames():
             if isinstance(part.payload, str):

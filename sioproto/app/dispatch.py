@@ -98,6 +98,8 @@ class Dispatcher:
         self._max_parked = max_parked
         self.running = 0
         """How many lanes and other pieces of user code are under way."""
+        self.cut_off = False
+        """Whether the server's time is over: a handler that is cancelled then takes the rest of its lane with it."""
 
     def take(self, job: Job) -> None:
         """Handles something that happened: in place if nothing has to wait, else in the lane of its socket."""
@@ -141,7 +143,7 @@ class Dispatcher:
             raise
         except BaseException:
             # One handler was cancelled: that is its own affair, and the lane of its socket goes on without it.
-            if lane.work is not None:
+            if lane.work is not None and not self.cut_off:
                 self.running += 1
                 self._runtime.start(self._run(lane))
             raise
@@ -171,19 +173,23 @@ class Dispatcher:
             yield from self._lifecycle_steps(socket, name, job.reason, job.description)
 
     def _event_steps(self, socket: Socket, job: EventReceived) -> Generator[Step, None, None]:
+        if socket.expelled:
+            return
         # On the wire a name may be a number, too; handlers are registered by its text.
         name, args = str(job.args[0]), job.args[1:]
         namespace = socket.namespace
         reply = None if job.ack_id is None else Ack(socket, job.ack_id)
-        for listener in namespace.any_listeners():
+        for listener in namespace.catch_alls():
             yield Step(listener, (socket, name, *args))
-        for listener in socket.any_listeners():
+        for listener in socket.catch_alls():
             yield Step(listener, (name, *args))
         try:
             for middleware in socket.middlewares:
                 yield Step(middleware, (name, args), gate=True)
         except Exception as refusal:  # what the middleware raised: it goes to the socket's own error handlers
             yield from self._lifecycle_steps(socket, "error", refusal)
+            return
+        if socket.expelled:
             return
         # Of several handlers the first one answers; one that declares ``ack`` may always.
         for listener in namespace.wire_listeners(name):

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sioproto.socketio.dynamic import DynamicNamespace
     from sioproto.socketio.namespace import Namespace
     from sioproto.socketio.operator import BroadcastOperator
-    from sioproto.timers import Timers
+    from sioproto.timers import Timer, Timers
 
 N = TypeVar("N", bound="Namespace")
 M = TypeVar("M", bound="Callable[..., Any]")
@@ -267,13 +267,15 @@ class Server(Sending):
         New sessions get 503 and new events are dropped. Handlers that run get half of the time to finish.
         Then each socket gets ``disconnecting`` and ``disconnect`` with ``"server shutting down"``, what was queued is
         delivered and the transports are closed, which tells stock clients to come back elsewhere. What is left when
-        the time is over is cut off. A second call returns the same result.
+        the time is over is cut off. A second call may shorten the time, and returns the same result.
         """
         if self._stopping is None:
             self._stopping = Pending(self._runtime)
             self._core.stop_accepting()
-            self._core.timers.after(max(grace / 2, 0.001), self._close_all)
-            self._core.timers.after(max(grace, 0.002), self._cut_off)
+        if not self._stopping.done:
+            after = self._core.timers.after
+            timers = after(max(grace / 2, 0.001), self._close_all), after(max(grace, 0.002), self._cut_off)
+            self._stopping.on_done(lambda _: _cancel(*timers))
             self._check_stopped()
             self._runtime.wake(False)
         return self._stopping
@@ -286,8 +288,9 @@ class Server(Sending):
 
     def _cut_off(self) -> None:
         self._close_all()
-        self.engine.close(discard=True)
+        self._core.cut_off()
         self._advance()
+        self._dispatcher.cut_off = True
         if self._stopping is not None:
             self._stopping.resolve(None)
 
@@ -367,3 +370,8 @@ class Server(Sending):
 
 def _resolve(pending: Pending[None]) -> None:
     pending.resolve(None)
+
+
+def _cancel(*timers: Timer) -> None:
+    for timer in timers:
+        timer.cancel()

@@ -29,9 +29,10 @@ class Observed:
     def on(self, event: str, call: Callable[..., Any]) -> None:
         """Calls an observer in place whenever ``event`` happens.
 
-        ``upgrading(session)``, ``upgrade(session)``, ``packet(type, data)``, ``packet_create(type, data)``
-        (``packetCreate`` is the same), ``flush(frames)``, ``drain()``: the outbox was handed to the transport,
-        ``heartbeat()``, ``close(reason, description)``. Raises ``LocalProtocolError`` for any other name.
+        ``upgrading(transport)`` and ``upgrade(transport)``, with the new one; ``packet(type, data)``;
+        ``packet_create(type, data)``, which may be written ``packetCreate``; ``flush(frames)``; ``drain()``: the outbox
+        was handed to the transport; ``heartbeat()``; ``close(reason, description)``. Raises ``LocalProtocolError`` for
+        any other name.
         """
         self._observe(event, call, once=False)
 

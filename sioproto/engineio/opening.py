@@ -6,6 +6,7 @@ only the application can know.
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING
 
 from sioproto.engineio import http
@@ -33,6 +34,8 @@ class Opening:
     def __init__(self, server: EngineServer, asks: bool, generate_id: Callable[[Request], str] | None) -> None:
         self._server = server
         self._asks = asks
+        if inspect.iscoroutinefunction(generate_id):
+            raise LocalProtocolError("generate_id may not wait: use a plain function")
         self._generate_id = generate_id
         self._asked: dict[Exchange, Timer] = {}
         self._lane = server.timers.lane(ASK_TIMEOUT, "allow_request", self._overdue)
@@ -52,10 +55,12 @@ class Opening:
         """Takes the application's answer; False if nobody waits for it any more."""
         if not self.forget(exchange):
             return False
-        if refusal is None:
-            self._open(exchange)
-        else:
+        if refusal is not None:
             self._server.refuse(exchange, http.forbidden(exchange.request, self._server.config, refusal))
+        elif self._server.accepting:
+            self._open(exchange)
+        else:  # it was when the question came
+            self._turn_away(exchange)
         return True
 
     def forget(self, exchange: Exchange) -> bool:
@@ -64,6 +69,11 @@ class Opening:
         if timer is not None:
             timer.cancel()
         return timer is not None
+
+    def close(self) -> None:
+        """Turns away everybody who waits for an answer."""
+        for exchange in list(self._asked):
+            self._overdue(exchange, 0.0)
 
     def accept(self, exchange: Exchange, session: Session) -> Link:
         """Accepts a WebSocket for a session."""
@@ -100,8 +110,8 @@ class Opening:
         if self._generate_id is None:
             return server.environment.ids()
         try:
-            sid = self._generate_id(request)
-            if not sid or sid in server.sessions:
+            sid: object = self._generate_id(request)
+            if not isinstance(sid, str) or not sid or sid in server.sessions:
                 raise LocalProtocolError("generate_id must return a str that no other session has")
         except Exception as error:  # a user's code: the client learns nothing of it
             server.report(error, "generate_id")

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sioproto.engineio.link import Link
     from sioproto.engineio.server import EngineServer
     from sioproto.engineio.session import Session
+    from sioproto.timers import Timer
 
 
 class Probe:
@@ -23,16 +24,17 @@ class Probe:
         self._session = session
         self.link = link
         self._overdue = server.upgrade_lane.arm(session)
-        self._noop = server.noop_lane.arm(session)
+        self._noop: Timer | None = None
 
     def wait_for_noop(self) -> None:
-        """Arms the next release of a held poll."""
+        """Arms the next release of a held poll; for the first time when the candidate has said ``2probe``."""
+        self._cancel_noop()
         self._noop = self._server.noop_lane.arm(self._session)
 
     def stop(self) -> Link:
         """Cancels the timers and returns the candidate."""
         self._overdue.cancel()
-        self._noop.cancel()
+        self._cancel_noop()
         return self.link
 
     def drop(self) -> None:
@@ -41,3 +43,8 @@ class Probe:
         link.session = None
         link.close()
         self._server.carry(link)
+
+    def _cancel_noop(self) -> None:
+        if self._noop is not None:
+            self._noop.cancel()
+            self._noop = None

@@ -6,6 +6,7 @@ things are to be pulled: ``events()``, ``take_dirty()`` and ``next_deadline()``.
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from sioproto.engineio import http
@@ -105,6 +106,8 @@ class EngineServer:
         It may add to ``headers``, which go out with the answer, or return a ``Response``, which is the answer. Raising
         refuses the request with HTTP 400 and code 3. It may not wait; what has to belongs into ``allow_request``.
         """
+        if inspect.iscoroutinefunction(middleware):
+            raise LocalProtocolError("an engine middleware may not wait: use a plain function")
         self._middlewares.append(middleware)
         self._intercepts = True
 
@@ -236,7 +239,7 @@ class EngineServer:
 
     def take_dirty(self) -> list[Exchange | Link]:
         """Returns the carriers with output, each once: answered exchanges, and links with frames or a changed state."""
-        self._roused = False
+        self._roused = True  # whoever takes need not be woken by what taking brings up
         if self._dirty:
             dirty, self._dirty = self._dirty, []
             for session in dirty:
@@ -245,6 +248,9 @@ class EngineServer:
         carriers = self._carriers
         if carriers:
             self._carriers = []
+        self._roused = False
+        if self._dirty:  # somebody who waited for a drain sent more
+            self._rouse()
         return carriers
 
     def next_deadline(self) -> float | None:
@@ -264,6 +270,7 @@ class EngineServer:
     def close(self, discard: bool = True) -> None:
         """Takes no new sessions and closes all there are with ``"forced close"``."""
         self.accepting = False
+        self._opening.close()
         for session in list(self.sessions.values()):
             session.close(discard)
 
@@ -332,6 +339,8 @@ class EngineServer:
         for middleware in self._middlewares:
             try:
                 response = middleware(request, exchange.headers)
+                if response is not None and not isinstance(response, Response):
+                    raise TypeError(f"it returned {type(response).__name__} instead of a Response or None")
             except Exception as error:  # a user's code: the client learns nothing of it
                 self.report(error, "engine middleware")
                 self.refuse(exchange, http.bad_request(request, self.config, "MIDDLEWARE_FAILURE"))
@@ -353,9 +362,9 @@ class EngineServer:
 
     def _rouse(self) -> None:
         if not self._roused:
+            self._roused = True
             if self._wake is not None:
                 self._wake(False)
-            self._roused = True
 
     def _pong_overdue(self, session: Session, deadline: float) -> None:
         if session.heartbeat.overdue(self.pong_lane, self.environment.clock() - deadline):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sioproto.engineio.events import CloseReason, MessageReceived, SessionClosed
 from sioproto.engineio.heartbeat import Heartbeat
-from sioproto.engineio.http import wants_base64
+from sioproto.engineio.http import client_address, wants_base64
 from sioproto.engineio.observing import Observed
 from sioproto.engineio.packet import PacketType
 from sioproto.engineio.payload import decode_packet
@@ -23,7 +23,7 @@ from sioproto.engineio.probe import Probe
 from sioproto.engineio.request import Exchange, Request, Response
 from sioproto.engineio.states import TABLE, Input, State
 from sioproto.engineio.transport import Transport
-from sioproto.errors import RemoteProtocolError
+from sioproto.errors import LocalProtocolError, RemoteProtocolError
 from sioproto.frame import Frame
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from sioproto.timers import Timer
 
 PING = Frame(PacketType.PING)
-NOOP = Frame(PacketType.NOOP)
-CLOSE = Frame(PacketType.CLOSE)
+NOOP = Frame(PacketType.NOOP, compress=False)
+CLOSE = Frame(PacketType.CLOSE, compress=False)
 PROBE_ANSWER = Frame(PacketType.PONG + "probe")
 
 ReadyState = Literal["open", "closing", "closed"]
@@ -65,10 +65,13 @@ class Session(Observed):
         "paused",
         "polling",
         "probe",
+        "remote_address",
         "request",
         "state",
         "upgraded",
     )
+    protocol = 4
+    """The revision of Engine.IO that the client speaks."""
 
     def __init__(self, server: EngineServer, sid: str, request: Request) -> None:
         super().__init__()
@@ -77,6 +80,8 @@ class Session(Observed):
         """The session id: a secret between the two sides, never a socket's id."""
         self.request = request
         """The first request of the session."""
+        self.remote_address = client_address(request, server.config)[0]
+        """Where that came from; what proxies say of it counts only if they are trusted."""
         self.state = State.WEBSOCKET if request.upgrade else State.POLLING
         self.open = True
         self.upgraded = False
@@ -134,6 +139,10 @@ class Session(Observed):
 
     def send(self, data: str | bytes, compress: bool = True) -> bool:
         """Sends one message. Returns False, and sends nothing, unless the session is open."""
+        if not isinstance(data, str | bytes):
+            if not isinstance(data, bytearray | memoryview):
+                raise LocalProtocolError(f"a message is a str or bytes, not {type(data).__name__}")
+            data = bytes(data)
         return self.write((Frame(PacketType.MESSAGE + data if isinstance(data, str) else data, compress),))
 
     def write(self, frames: Sequence[Frame]) -> bool:
@@ -285,6 +294,10 @@ class Session(Observed):
         self.polling.post = None
         self.end("transport error", "data request connection closed prematurely")
 
+    def forget_post(self) -> None:
+        """A POST that does not matter any more went away."""
+        self.polling.post = None
+
     def start_probe(self, link: Link) -> None:
         self.probe = Probe(self._server, self, link)
 
@@ -299,7 +312,8 @@ class Session(Observed):
             link = self.probe.link
             link.frames.append(PROBE_ANSWER)
             self._server.carry(link)
-            self._notify("upgrading", self)
+            self.probe.wait_for_noop()
+            self._notify("upgrading", Transport(self, link))
 
     def switch_transport(self) -> None:
         """The peer said ``5``: from here on the outbox leaves by the WebSocket."""
@@ -310,7 +324,7 @@ class Session(Observed):
         self.polling.answer_poll([CLOSE])
         if self.paused:
             self._read(False)
-        self._notify("upgrade", self)
+        self._notify("upgrade", self.transport)
         if self.outbox and not self.dirty:
             self.dirty = True
             self._server.mark(self)
@@ -335,8 +349,9 @@ class Session(Observed):
         self.end("transport error", error)
 
     def ping(self) -> None:
-        self.write((PING,))
+        # In this order, because writing may find that the client takes nothing, which ends the session.
         self.heartbeat.pinged(self._server.pong_lane, self.paused)
+        self.write((PING,))
 
     def time_out(self) -> None:
         self.end("ping timeout", None)
@@ -366,24 +381,16 @@ class Session(Observed):
         self.dirty = False
         link = self.link
         frames = self.outbox
-        if link is None:
-            if self.polling.poll is None:
-                if self._queued > self._server.config.max_send_buffer:
-                    self.end("transport error", "slow consumer")
-                return
-            if not frames:
-                return
+        if self.polling.poll is None if link is None else link.blocked:
+            if self._queued > self._server.config.max_send_buffer:
+                self.end("transport error", "slow consumer")
+            return
+        if frames:
             self.outbox = []
             self._queued = 0
-            self.polling.answer_poll(frames)
-        else:
-            if link.blocked:
-                if self._queued > self._server.config.max_send_buffer:
-                    self.end("transport error", "slow consumer")
-                return
-            if frames:
-                self.outbox = []
-                self._queued = 0
+            if link is None:
+                self.polling.answer_poll(frames)
+            else:
                 if self.base64:
                     frames = [frame.as_text for frame in frames]
                 if link.frames:
@@ -391,8 +398,10 @@ class Session(Observed):
                 else:
                     link.frames = frames
                 self._server.carry(link)
+        elif link is None:
+            return
         if self._observers is not None and frames:
-            self._notify("flush", frames)
+            self._notify("flush", tuple(frames))
             self._notify("drain")
         if self._drained is not None:
             self._call_drained()
@@ -420,10 +429,11 @@ class Session(Observed):
             self.link.close(1008 if description == "slow consumer" else None)
             server.carry(self.link)
             self.link = None
+        self._call_drained()
+        # Its observers may still look at what was never sent, as in Node.js.
+        self._notify("close", reason, description)
         self.outbox = []
         self._queued = 0
-        self._call_drained()
-        self._notify("close", reason, description)
         server.tell(SessionClosed(self, reason, description))
 
     def _note_traffic(self, kind: str, data: str | bytes) -> None:

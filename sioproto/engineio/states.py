@@ -67,6 +67,7 @@ _ROWS: tuple[tuple[tuple[State, ...], Input, State | None, str], ...] = (
     (tuple(State), Input.OVERSIZE, None, "refuse_body"),
     (_POLLS, Input.GET_LOST, State.CLOSED, "lose_poll"),
     (_POLLS, Input.POST_LOST, State.CLOSED, "lose_post"),
+    ((State.WEBSOCKET, *_CLOSING), Input.POST_LOST, None, "forget_post"),
     ((State.POLLING_CLOSING,), Input.GET_LOST, State.CLOSED, "force_close"),
     # upgrade (Engine.IO protocol, upgrade mechanism)
     ((State.POLLING,), Input.ATTACH, State.PROBING, "start_probe"),
@@ -76,7 +77,7 @@ _ROWS: tuple[tuple[tuple[State, ...], Input, State | None, str], ...] = (
     (_PROBES, Input.STRAY, State.POLLING, "drop_candidate"),
     (_PROBES, Input.CANDIDATE_LOST, State.POLLING, "drop_candidate"),
     (_PROBES, Input.UPGRADE_OVERDUE, State.POLLING, "drop_candidate"),
-    (_PROBES, Input.NOOP_DUE, None, "release_poll"),
+    ((State.PROBED,), Input.NOOP_DUE, None, "release_poll"),
     # WebSocket
     ((State.WEBSOCKET,), Input.LINK_CLOSED, State.CLOSED, "lose_link"),
     ((State.WEBSOCKET,), Input.LINK_FAILED, State.CLOSED, "fail_link"),

@@ -6,26 +6,31 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sioproto.config import TransportName
+    from sioproto.engineio.link import Link
     from sioproto.engineio.session import Session
 
 
 class Transport:
-    """A view of a session's transport. It is about the present: after an upgrade the same view says so."""
+    """A view of a session's transport. It is about the present: after an upgrade the same view says so.
 
-    __slots__ = ("_session",)
+    With a ``candidate`` it is about the WebSocket that is being probed.
+    """
 
-    def __init__(self, session: Session) -> None:
+    __slots__ = ("_candidate", "_session")
+
+    def __init__(self, session: Session, candidate: Link | None = None) -> None:
         self._session = session
+        self._candidate = candidate
 
     @property
     def name(self) -> TransportName:
         """``"polling"`` until an upgrade is complete, else ``"websocket"``."""
-        return self._session.transport_name
+        return self._session.transport_name if self._candidate is None else "websocket"
 
     @property
     def writable(self) -> bool:
         """Whether it would take a packet at once."""
-        return self._session.writable
+        return self._session.writable if self._candidate is None else not self._candidate.blocked
 
     def __repr__(self) -> str:
         return f"<Transport {self.name}>"

@@ -89,8 +89,12 @@ class Listening:
         """Removes one catch-all, or all of them. What is not there is ignored."""
         self._any = () if handler is None else without(self._any, handler)
 
-    def any_listeners(self) -> tuple[Listener, ...]:
-        """Returns the catch-alls."""
+    def any_listeners(self) -> tuple[Callable[..., Any], ...]:
+        """Returns the catch-alls, in the order in which they are called."""
+        return tuple(each.call for each in self.catch_alls())
+
+    def catch_alls(self) -> tuple[Listener, ...]:
+        """Returns who is to be told of every event of a client."""
         return self._any
 
     def lifecycle_listeners(self, event: str) -> tuple[Listener, ...]:

@@ -72,9 +72,9 @@ class Namespace(Listening, Sending):
         listeners = super().wire_listeners(event)
         return listeners if self.parent is None else self.parent.wire_listeners(event) + listeners
 
-    def any_listeners(self) -> tuple[Listener, ...]:
-        listeners = super().any_listeners()
-        return listeners if self.parent is None else self.parent.any_listeners() + listeners
+    def catch_alls(self) -> tuple[Listener, ...]:
+        listeners = super().catch_alls()
+        return listeners if self.parent is None else self.parent.catch_alls() + listeners
 
     @property
     def everybody(self) -> BroadcastOperator:

@@ -183,6 +183,11 @@ class SocketOperator:
         """Everybody in the namespace but this socket."""
         return BroadcastOperator(self._socket.namespace, Selection((), (self._socket.id,)), self._flags)
 
+    @property
+    def local(self) -> BroadcastOperator:
+        """Everybody in the namespace but this socket, on this server only."""
+        return self.broadcast.local
+
     def to(self, *rooms: str) -> BroadcastOperator:
         """Whoever is in one of these rooms, but not this socket."""
         return self.broadcast.to(*rooms)

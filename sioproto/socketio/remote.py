@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sioproto.socketio.operator import BroadcastOperator
@@ -33,6 +34,14 @@ class HandshakeLike(Protocol):
     secure: bool
 
 
+class Asking(Protocol):
+    """One socket, with a time-out for its answer."""
+
+    def emit_with_ack(self, event: str, *args: Any) -> Pending[Any]:
+        """Sends it an event and returns its answer."""
+        ...
+
+
 class SocketLike(Protocol):
     """What a local ``Socket`` and a ``RemoteSocket`` have in common."""
 
@@ -58,6 +67,17 @@ class SocketLike(Protocol):
 
     def emit(self, event: str, *args: Any) -> None:
         """Sends it an event."""
+
+    def send(self, *args: Any) -> None:
+        """Emits the event ``message``."""
+
+    def emit_with_ack(self, event: str, *args: Any) -> Pending[Any]:
+        """Sends it an event and returns its answer."""
+        ...
+
+    def timeout(self, seconds: float) -> Asking:
+        """Sets how long ``emit_with_ack`` waits, in seconds."""
+        ...
 
     def join(self, *rooms: str) -> None:
         """Makes it enter rooms."""
@@ -93,10 +113,19 @@ class RemoteSocket:
         """Sends it an event."""
         self._operator.emit(event, *args)
 
-    def emit_with_ack(self, event: str, *args: Any, timeout: float | None = None) -> Pending[Any]:
-        """Sends it an event and returns its answer; fails with ``AckTimeout`` if there is none."""
-        operator = self._operator if timeout is None else self._operator.timeout(timeout)
-        return operator.emit_with_one_ack(event, *args)
+    def send(self, *args: Any) -> None:
+        """Emits the event ``message``."""
+        self._operator.emit("message", *args)
+
+    def emit_with_ack(self, event: str, *args: Any) -> Pending[Any]:
+        """Sends it an event and returns its answer; fails with ``AckTimeout`` or ``Disconnected`` if there is none."""
+        return self._operator.emit_with_one_ack(event, *args)
+
+    def timeout(self, seconds: float) -> RemoteSocket:
+        """The same socket, with another time that ``emit_with_ack`` waits, in seconds."""
+        socket = copy(self)
+        socket._operator = self._operator.timeout(seconds)
+        return socket
 
     def join(self, *rooms: str) -> None:
         """Makes it enter rooms."""

@@ -130,7 +130,8 @@ class SocketServer:
         """Returns the namespace of a name, made at the first call; a slash at the beginning is added if missing.
 
         With a compiled pattern or a predicate ``(name, auth) -> bool`` it makes a dynamic namespace, the parent of
-        every name that fits and is no namespace yet; those made first are asked first. ``namespace_class`` is a
+        every name that fits and is no namespace yet; those made first are asked first. A name that fits a pattern
+        is made as its child; predicates are asked for clients only. ``namespace_class`` is a
         subclass of ``Namespace`` with ``on_<event>`` methods; it raises ``LocalProtocolError`` if the namespace
         exists as another class.
         """
@@ -144,7 +145,9 @@ class SocketServer:
             name = "/" + name
         namespace = self.namespaces.get(name)
         if namespace is None:
-            return self.create(name, None, namespace_class or Namespace)
+            # A name that fits a pattern is a child whoever asks first; otherwise its clients would pass no middleware.
+            parent = next((dynamic for dynamic in self.dynamic if dynamic.fits(name)), None)
+            return self.create(name, parent, namespace_class or Namespace)
         if namespace_class is not None and not isinstance(namespace, namespace_class):
             raise LocalProtocolError(f"the namespace {name} exists already and is no {namespace_class.__name__}")
         return namespace
@@ -266,6 +269,7 @@ class SocketServer:
         for each in list(client.sockets.values()) if close else [socket]:
             if each.state is SocketState.CONNECTED:
                 client.session.write(self.parser.encode_disconnect(each.namespace.name))
+                each.expelled = True
                 self._end(each, "server namespace disconnect", None)
         if close:
             client.session.close()
@@ -289,6 +293,13 @@ class SocketServer:
                     self._end(socket, "server shutting down", None)
             session.close()
         self._advance()
+
+    def cut_off(self) -> None:
+        """Ends every session at once, and every socket that is on its way out, whoever is still being told."""
+        self.engine.close(discard=True)
+        self._advance()
+        for socket in list(self._leaving):
+            self.finish_disconnect(socket)
 
     # What the floor below tells
 

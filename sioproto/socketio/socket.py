@@ -6,7 +6,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sioproto.errors import Disconnected
-from sioproto.handlers import Listener
+from sioproto.handlers import Listener, observer_of, without
 from sioproto.pending import Pending
 from sioproto.socketio.acks import Acks, SocketAck
 from sioproto.socketio.adapter import NO_FLAGS, Flags
@@ -51,6 +51,7 @@ class Socket(Listening):
         "_outgoing",
         "client",
         "data",
+        "expelled",
         "handshake",
         "id",
         "lane",
@@ -72,13 +73,15 @@ class Socket(Listening):
         self.client = client
         """What the sockets of one connection share: ``client.session`` and ``client.sockets``."""
         self.state = SocketState.CONNECTING
+        self.expelled = False
+        """Whether the application disconnected it; then what its client sent before is not handled any more."""
         self.middlewares: tuple[Listener, ...] = ()
         """What each event of this client passes before its handlers."""
         self.lane: Any = None
         """A slot for the floor above."""
         self._acks: Acks | None = None
         self._early: list[tuple[Frame, ...]] | None = None
-        self._outgoing: tuple[Callable[..., Any], ...] = ()
+        self._outgoing: tuple[Listener, ...] = ()
 
     @property
     def conn(self) -> Session:
@@ -123,21 +126,21 @@ class Socket(Listening):
         It is called in place, may neither wait nor call back into the core, and sees volatile events that are
         dropped, too.
         """
-        self._outgoing = (*self._outgoing, observer)
+        self._outgoing = (*self._outgoing, observer_of("outgoing events", observer))
         return observer
 
     def prepend_any_outgoing(self, observer: M) -> M:
         """Like ``on_any_outgoing``, before all others."""
-        self._outgoing = (observer, *self._outgoing)
+        self._outgoing = (observer_of("outgoing events", observer), *self._outgoing)
         return observer
 
     def off_any_outgoing(self, observer: Callable[..., Any] | None = None) -> None:
         """Removes one observer of what is sent, or all of them."""
-        self._outgoing = () if observer is None else tuple(each for each in self._outgoing if each != observer)
+        self._outgoing = () if observer is None else without(self._outgoing, observer)
 
     def any_outgoing_listeners(self) -> tuple[Callable[..., Any], ...]:
         """Returns the observers of what is sent."""
-        return self._outgoing
+        return tuple(each.call for each in self._outgoing)
 
     # Rooms
 
@@ -195,6 +198,11 @@ class Socket(Listening):
     def broadcast(self) -> BroadcastOperator:
         """Everybody in the namespace but this socket."""
         return SocketOperator(self, NO_FLAGS).broadcast
+
+    @property
+    def local(self) -> BroadcastOperator:
+        """Everybody in the namespace but this socket, on this server only."""
+        return SocketOperator(self, NO_FLAGS).broadcast.local
 
     def to(self, *rooms: str) -> BroadcastOperator:
         """Whoever is in one of these rooms, but not this socket."""
@@ -306,7 +314,7 @@ class Socket(Listening):
     def _observe_outgoing(self, args: tuple[Any, ...]) -> None:
         for observer in self._outgoing:
             try:
-                observer(*args)
+                observer.call(*observer.fit(args))
             except Exception as error:  # a user's code: its failure is reported and stops nobody
                 self.namespace.server.engine.report(error, "outgoing events")
 

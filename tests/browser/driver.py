@@ -41,6 +41,10 @@ PATIENCE = 20.0
 # What a browser says, as an error, of a server that is not there.
 UNREACHABLE = re.compile(r"net::ERR_(CONNECTION_(REFUSED|RESET|CLOSED)|EMPTY_RESPONSE|SOCKET_NOT_CONNECTED)\b")
 
+# Of a session that the server has forgotten. A client that is refused says goodbye on one connection and asks for more
+# on another: where the goodbye arrives first, the question comes too late, and every server answers it like this.
+TOO_LATE = re.compile(r"status of 400 \(Bad Request\)")
+
 # The page keeps its client to itself. What tells from outside that it has left long-polling behind is the packet that
 # it sends last before: "5", an upgrade.
 WATCH_UPGRADES = """(() => {
@@ -136,16 +140,23 @@ class Guest:
         if not websocket:
             self.context.route_web_socket(re.compile("transport=websocket"), refuse)
         self.page = self.context.new_page()
-        self.errors: list[str] = []
+        self._errors: list[str] = []
+        self._was_refused = False
         self.websockets: list[WebSocket] = []
         self.page.on("console", self._hear)
-        self.page.on("pageerror", lambda error: self.errors.append(f"uncaught: {error}"))
+        self.page.on("pageerror", lambda error: self._errors.append(f"uncaught: {error}"))
         self.page.on("websocket", lambda wire: self.websockets.append(wire))
         self.page.goto(server.url)
 
     def _hear(self, message: ConsoleMessage) -> None:
-        if message.type == "error" and not (self._server.was_down and UNREACHABLE.search(message.text)):
-            self.errors.append(message.text)
+        if message.type == "error":
+            self._errors.append(message.text)
+
+    @property
+    def errors(self) -> list[str]:
+        """What the browser has reported as an error and had no reason to."""
+        allowed = [UNREACHABLE] * self._server.was_down + [TOO_LATE] * self._was_refused
+        return [error for error in self._errors if not any(known.search(error) for known in allowed)]
 
     def get(self, testid: str) -> Locator:
         return self.page.get_by_test_id(testid)
@@ -163,6 +174,13 @@ class Guest:
         if self._websocket:
             self.has_upgraded()
         return self
+
+    def is_refused(self, reason: str) -> None:
+        """Waits for the reason why a name cannot be had."""
+        self._was_refused = True
+        expect(self.get("name-error")).to_contain_text(reason)
+        expect(self.get("name-input")).to_be_focused()
+        expect(self.get("name-input")).to_have_attribute("aria-invalid", "true")
 
     def is_(self, state: str) -> None:
         """Waits for a state of the connection."""

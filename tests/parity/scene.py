@@ -88,9 +88,14 @@ class Scene:
         config = {field.name: options.pop(field.name) for field in fields(SocketConfig) if field.name in options}
         self.runtime = HandRuntime()
         self.tolerant = tolerant
+        self.replies: list[Client] = []
+        """Who has to answer a ping."""
         self.io = Server(
             self.runtime, engine_config=EngineConfig(**engine), config=SocketConfig(**config), **options
         )
+
+        self.admin = self.io.of("/admin")
+        """A second namespace, as any namespace that is there needs no handlers to be entered."""
 
     @property
     def failures(self) -> list[str]:
@@ -117,6 +122,10 @@ class Scene:
                 assert isinstance(owner, Client)
                 owner.serve(carrier)
             busy = self.runtime.step() or bool(carriers)
+            replies, self.replies = self.replies, []
+            for client in replies:
+                client.deliver("3")
+                busy = True
             deadline = self.io.next_deadline()
             if deadline is not None and deadline <= self.runtime.now:
                 self.io.handle_timeout()
@@ -210,6 +219,11 @@ class Client:
 
     def send_packets(self, *packets: str | bytes) -> None:
         """Sends Engine.IO packets, which arrive together."""
+        self.deliver(*packets)
+        self.scene.settle()
+
+    def deliver(self, *packets: str | bytes) -> None:
+        """Hands packets to the server and leaves it at that."""
         if self.link is not None:
             self.io.receive_messages(self.link, packets)
         else:
@@ -219,7 +233,6 @@ class Client:
             exchange = self._request("POST", f"{self._url}&sid={self.sid}")
             if exchange.wants_body:
                 self.io.receive_body(exchange, body.encode())
-        self.scene.settle()
 
     def hold_poll(self) -> None:
         """Holds a GET."""
@@ -308,7 +321,8 @@ class Client:
             elif packet == "1":
                 self.closed = True
             elif packet == "2" and self.pongs:
-                self.send_packets("3")
+                # Not at once: the rest of what came with it has to be read first.
+                self.scene.replies.append(self)
 
     def _request(self, method: str, target: str, *, upgrade: bool = False) -> Exchange:
         request = Request(method, target, list(self._headers), upgrade=upgrade, **self._about)

@@ -1,0 +1,32 @@
+"""The stock client, and coroutine tests: on asyncio's own loop, since the bindings' tests compare the loops."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.bindings.loops import parametrise, run_coroutine_test
+from tests.interop.stock import Stock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.peers import Node
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    parametrise(metafunc, {"asyncio": asyncio.new_event_loop})
+
+
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
+    return run_coroutine_test(pyfuncitem)
+
+
+@pytest.fixture(scope="session")
+def stock(node: Node) -> Iterator[Stock]:
+    """Runs JavaScript with the stock client: `await stock("return ...", url=live.url)`."""
+    running = Stock(node)
+    yield running
+    running.close()

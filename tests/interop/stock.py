@@ -1,0 +1,76 @@
+"""The stock JavaScript client under Node.js, as a test's other side: JavaScript in, its value out.
+
+One process serves all tests of a run, since starting Node.js takes longer than most of what is tested.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import threading
+from concurrent.futures import Future
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.peers import Node
+
+
+class ScriptFailed(AssertionError):
+    """The JavaScript threw."""
+
+
+class Stock:
+    """A running ``stock_client.mjs``; calling it runs the body of an async function there."""
+
+    def __init__(self, node: Node) -> None:
+        self.process = node.popen("stock_client.mjs")
+        self._ids = count()
+        self._waiting: dict[int, Future[Any]] = {}
+        threading.Thread(target=self._read, daemon=True).start()
+
+    async def __call__(self, code: str, **args: Any) -> Any:
+        """Runs JavaScript and returns what it returns. Raises ``ScriptFailed`` if it throws."""
+        future: Future[Any] = Future()
+        number = next(self._ids)
+        self._waiting[number] = future
+        assert self.process.stdin is not None
+        line = json.dumps({"id": number, "code": code, "args": args}, default=to_json)
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return await asyncio.wrap_future(future)
+
+    def start(self, code: str, **args: Any) -> asyncio.Task[Any]:
+        """Runs JavaScript beside the test."""
+        return asyncio.create_task(self(code, **args))
+
+    def close(self) -> None:
+        """Ends the process."""
+        with self.process:
+            pass
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            answer = json.loads(line, object_hook=from_json)
+            future = self._waiting.pop(answer["id"])
+            if not future.cancelled():
+                if "error" in answer:
+                    future.set_exception(ScriptFailed(answer["error"]))
+                else:
+                    future.set_result(answer["value"])
+        for future in self._waiting.values():
+            future.set_exception(ScriptFailed("Node.js is gone"))
+
+
+def to_json(value: object) -> object:
+    """Makes bytes JSON."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return {"$bytes": base64.b64encode(value).decode()}
+    raise TypeError(type(value).__name__)
+
+
+def from_json(value: dict[str, Any]) -> object:
+    """Makes bytes of what ``to_json``, or its JavaScript twin, made."""
+    return base64.b64decode(value["$bytes"]) if "$bytes" in value else value
