@@ -1,7 +1,7 @@
 """Tables of listeners: who is to be called for an event, and with how many arguments.
 
 A handler's shape is read once, when it is registered: how many positional arguments it takes, whether it wants the
-acknowledgement callable, whether it is a coroutine function. Nothing is ever guessed by calling it and catching
+acknowledgement callable. Nothing is ever guessed by calling it and catching
 ``TypeError``. Running handlers is the app floor's business; observers, which may neither wait nor re-enter, are called
 right here.
 """

@@ -76,7 +76,7 @@ class AsyncioRuntime:
             await asyncio.wait(tasks, timeout=CLEAN_UP)
 
     def detach(self) -> None:
-        """Forgets the loop, so that the server may serve again on another one."""
+        """Forgets the loop: from now on nothing is sent."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -87,20 +87,24 @@ class AsyncioRuntime:
 
     def wake(self, urgent: bool) -> None:
         """Pumps at the end of this turn of the loop, or at once."""
-        if self._thread != threading.get_ident():
-            if self._thread is None:
-                return  # not serving: there is nobody to send to
-            raise LocalProtocolError("this is not the thread of the event loop: use io.from_thread(function, ...)")
+        if self.loop is None:
+            return  # not serving: there is nobody to send to
+        self.check()
         if urgent:
             self.pump()
-        elif not self._scheduled and self.loop is not None:
+        elif not self._scheduled:
             self._scheduled = True
             self.loop.call_soon(self._turn)
+
+    def check(self) -> None:
+        """Refuses a foreign thread, and names the way in."""
+        if self._thread is not None and self._thread != threading.get_ident():
+            raise LocalProtocolError("this is not the thread of the event loop: use io.from_thread(function, ...)")
 
     def start(self, run: Coroutine[Any, Any, None]) -> None:
         """Runs user code in a task."""
         if self.loop is None:
-            run.close()
+            run.close()  # else Python would warn that it was never awaited
             raise LocalProtocolError("nothing can be run before the server serves")
         task = self.loop.create_task(run)
         self._tasks.add(task)

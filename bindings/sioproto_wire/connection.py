@@ -17,6 +17,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from sioproto.errors import LocalProtocolError
+from sioproto_wire.deflate import negotiate
 from sioproto_wire.exchanges import Exchanges, Phase
 from sioproto_wire.http import write_accept
 from sioproto_wire.websocket import WebSocketState, WebSocketWire
@@ -24,6 +25,7 @@ from sioproto_wire.websocket import WebSocketState, WebSocketWire
 if TYPE_CHECKING:
     from sioproto.engineio.link import Link
     from sioproto.engineio.request import Exchange, Response
+    from sioproto.frame import Frame
     from sioproto.timers import Lane, Timer
     from sioproto_wire.http import Handshake
     from sioproto_wire.server import ServerWire
@@ -211,11 +213,18 @@ class Connection:
                 return b""
             self._out = None
             return b"".join(out)
-        if link.closing or link.reading is not self.reading:
-            return self._take_changed(link)
+        if link.closing:
+            return self._take_closing(link)
+        if link.reading is not self.reading:
+            self._follow_reading(link)
         if self.blocked:
             return b""
         frames = link.take()
+        websocket = self._websocket
+        if websocket is not None and websocket.deflate is not None:
+            out, self._out = self._out or [], None
+            out += self._encode(frames)
+            return b"".join(out)
         if self._out is None:
             if len(frames) == 1:
                 return frames[0].websocket
@@ -229,8 +238,11 @@ class Connection:
     def accept(self, handshake: Handshake, link: Link, response: Response, rest: bytearray) -> bool:
         """Switches to WebSocket, of which ``rest`` came already. Returns False where the response cannot be sent."""
         wire, core = self._wire, self._wire.core
+        options = wire.config.per_message_deflate
+        agreed = None if options is None else negotiate(handshake.extensions, options)
+        deflate, extensions = (None, None) if agreed is None else agreed
         try:
-            head = write_accept(response, handshake, server=wire.server_name)
+            head = write_accept(response, handshake, server=wire.server_name, extensions=extensions)
         except LocalProtocolError as error:
             wire.report(error)
             return False
@@ -239,7 +251,7 @@ class Connection:
         self.exchanges = None
         self._stage = Stage.WEBSOCKET
         self._link = link
-        self._websocket = WebSocketWire(core.engine_config.max_payload, wire.config.max_fragments)
+        self._websocket = WebSocketWire(core.engine_config.max_payload, wire.config.max_fragments, deflate)
         self.reading = link.reading
         if self.blocked:
             core.receive_blocked(link)
@@ -254,7 +266,7 @@ class Connection:
         closed = websocket.state is CLOSED
         if closed and self._link is not None:
             # What the core handed over before stands before our close frame.
-            self.send([frame.websocket for frame in self._link.take()])
+            self.send(self._encode(self._link.take()))
         # A blocked peer that floods us with pings finds the latest one answered, later.
         if closed or not self.blocked:
             control = websocket.take()
@@ -263,22 +275,40 @@ class Connection:
         if closed:
             self._end_link(websocket.close_code, websocket.error)
             self.finish(linger=websocket.error is not None)
+        elif websocket.deflate is not None and websocket.pending and self._stage is Stage.WEBSOCKET:
+            # Little that came may be much when it is inflated: the rest waits until others, too, had their turn.
+            self.reading = False
+            self.arm(self._wire.turn_lane)
+            self.touch()
 
-    def _take_changed(self, link: Link) -> bytes:
-        """Follows a link that was closed, paused or resumed, and returns what is to be sent."""
-        if not link.closing:
+    def _encode(self, frames: list[Frame]) -> list[bytes]:
+        """Returns packets as the peer wants them, compressed or not."""
+        if self._websocket is None or self._websocket.deflate is None:
+            return [frame.websocket for frame in frames]
+        encode = self._websocket.deflate.encode
+        return [encode(frame) for frame in frames]
+
+    def _follow_reading(self, link: Link) -> None:
+        """Reads or not as the core wants it, but first what was left pending."""
+        if link.reading and self._websocket is not None and self._websocket.pending:
+            if self.timer is None:
+                self.arm(self._wire.turn_lane)
+        else:
             self.reading = link.reading
-            return self.take()
+
+    def _take_closing(self, link: Link) -> bytes:
+        """Follows a link that was closed, and returns what is to be sent."""
         out, self._out = self._out or [], None
         frames = link.take()
         # No data frame may follow our close frame (RFC 6455, 5.5.1).
         if self._stage is Stage.WEBSOCKET and self._websocket is not None:
-            out += [frame.websocket for frame in frames]
+            out += self._encode(frames)
             self._websocket.close(link.close_code)
             out.append(self._websocket.take())
             self._stage = Stage.CLOSING
             self.reading = True
-            self.arm(self._wire.close_lane)
+            # The peer's close frame may be among what was left pending.
+            self.arm(self._wire.turn_lane if self._websocket.pending else self._wire.close_lane)
         return b"".join(out)
 
     def _end_link(self, code: int | None, error: str | None) -> None:
@@ -328,9 +358,16 @@ class Connection:
         self._wire.forget(self)
 
     def turn_due(self) -> None:
-        """A pipelined request has its turn."""
+        """A pipelined request, or what a WebSocket left pending, has its turn."""
         self.timer = None
-        if self.exchanges is not None:
+        link = self._link
+        if link is not None:
+            if self._stage is Stage.CLOSING:
+                self.arm(self._wire.close_lane)
+            if self._stage is Stage.CLOSING or link.reading:
+                self.receive_data(b"")
+                self.touch()
+        elif self.exchanges is not None:
             self.exchanges.advance()
             self._settle()
 

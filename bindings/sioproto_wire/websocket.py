@@ -51,6 +51,9 @@ _TOO_BIG: Final = 1009
 _TRANSLATE_FROM: Final = 1024
 """Body size in bytes from which four translations beat one big-integer XOR, whose cost per byte is higher."""
 
+_TURN: Final = 1_000_000
+"""Bytes of messages in one call, compressed ones among them, after which the rest is left for the next turn."""
+
 _XOR: Final = [bytes(a ^ b for a in range(256)) for b in range(256)]
 """For each byte of a masking key, the translation table that applies it."""
 
@@ -125,7 +128,7 @@ class WebSocketWire:
 
     @property
     def pending(self) -> bool:
-        """Whether frames were left unread, because those before them inflated to more than ``max_payload`` bytes."""
+        """Whether frames were left unread, because those before inflated to much."""
         return self._held is not None and self._need == 0
 
     def receive(self, data: bytes | bytearray | memoryview) -> list[str | bytes]:
@@ -134,8 +137,8 @@ class WebSocketWire:
         Nothing of ``data`` is referenced after the call. Never raises for what the peer sent: a failure shows in
         ``state``, ``close_code`` and ``error``, and the messages before the bad frame are still returned. After
         ``close`` messages are dropped, control frames still handled; once ``CLOSED``, bytes are discarded. The work is
-        linear in the bytes received, in any chunking, and in what they inflate to; that ends with the message that
-        reaches ``max_payload`` in one call, and the rest is ``pending``.
+        linear in the bytes received, in any chunking, and in what they inflate to. When that comes to a megabyte, the
+        rest is left ``pending``.
         """
         if self.state is not WebSocketState.OPEN:
             if self.state is WebSocketState.CLOSING:
@@ -203,7 +206,7 @@ class WebSocketWire:
         short = self._short
         position = 0
         end = len(chunk)
-        budget = self.max_payload
+        budget = _TURN
         try:
             while position < end:
                 # The hot road: the shortest header that a client may send is six bytes, key included.
@@ -230,7 +233,7 @@ class WebSocketWire:
                 position += need
                 if message is not None:
                     messages.append(message)
-                    if self.deflate is not None:
+                    if self.deflate is not None and self.state is WebSocketState.OPEN:
                         budget -= len(message)
                         if budget <= 0 and position < end:
                             self._need = 0

@@ -31,6 +31,10 @@ class Runtime(Waiting, Protocol):
         """
         ...
 
+    def check(self) -> None:
+        """Raises ``LocalProtocolError`` unless the caller is where the core lives: in the thread of its event loop."""
+        ...
+
     def start(self, run: Coroutine[Any, Any, None]) -> None:
         """Runs a coroutine of user code beside everything else, in this runtime's way."""
         ...

@@ -91,6 +91,7 @@ class Server(Sending):
             ),
             waiting=runtime,
             wake=runtime.wake,
+            guard=runtime.check,
             asks_requests=allow_request is not None,
             generate_id=generate_id,
             bundle=bundle,
@@ -180,6 +181,7 @@ class Server(Sending):
 
     def sleep(self, seconds: float) -> Pending[None]:
         """Returns what is done after that many seconds: ``await io.sleep(1)`` in a handler or a spawned function."""
+        self._runtime.check()
         pending: Pending[None] = Pending(self._runtime)
         self._core.timers.after(max(0.0, seconds), lambda: _resolve(pending))
         self._runtime.wake(False)
@@ -190,6 +192,7 @@ class Server(Sending):
 
         What it raises goes to ``on_error``. The end of the server does not wait for it: it may be a loop for ever.
         """
+        self._runtime.check()
         self._runtime.start(self._spawned(function, args))
 
     # Inputs, outputs and time: the verbs of the floors below
@@ -331,13 +334,23 @@ class Server(Sending):
                 self._start(flows.allow_request(self._core, self._report, self._allow_request, event.exchange))
         elif isinstance(event, NamespaceCreated):
             for listener in self.sockets.lifecycle_listeners("new_namespace"):
-                self._start(self._spawned(listener.call, (event.namespace,)))
+                self._tell_created(listener, event.namespace)
         elif isinstance(event, ObserverFailed):
             self._report(event.error, f"observer of {event.where}")
         elif isinstance(event, RequestRefused):
             pass  # told to engine observers by the engine itself
         elif self._stopping is None or not isinstance(event, EventReceived):
             self._dispatcher.take(event)
+
+    def _tell_created(self, listener: Listener, namespace: Namespace) -> None:
+        # A plain handler is called in place: namespaces are mostly made before there is a loop that could run anything.
+        try:
+            result = listener.call(*listener.fit((namespace,)))
+        except Exception as error:  # a user's code: its failure is reported and stops nobody
+            self._report(error, "new_namespace")
+        else:
+            if hasattr(type(result), "__await__"):
+                self._start(self._spawned(flows.value_of, (result,)))
 
     def _start(self, run: Coroutine[Any, Any, None]) -> None:
         self._dispatcher.running += 1

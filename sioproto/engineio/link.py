@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Link:
     """A WebSocket that was accepted.
 
-    Its owner calls ``receive_message`` and ``receive_link_closed`` of the engine, sets ``blocked`` through
+    Its owner calls ``receive_messages`` and ``receive_link_closed`` of the engine, sets ``blocked`` through
     ``receive_blocked``/``receive_unblocked`` when its transport refuses or takes data again, and after each
     ``take_dirty()`` that lists the link sends ``take()``, stops or resumes reading as ``reading`` says, and closes the
     WebSocket when ``closing`` is true. ``close_code`` is None for a close frame without a code.

@@ -53,6 +53,7 @@ class EngineServer:
         *,
         timers: Timers | None = None,
         wake: Callable[[bool], None] | None = None,
+        guard: Callable[[], None] | None = None,
         asks_requests: bool = False,
         generate_id: Callable[[Request], str] | None = None,
         bundle: Bundle | None = None,
@@ -66,6 +67,8 @@ class EngineServer:
         self._bundle = bundle
         self._intercepts = bundle is not None
         self._middlewares: list[Callable[[Request, Headers], Response | None]] = []
+        self.guard: Callable[[], None] = guard or _anywhere
+        """Raises when a command is given from a place where the core does not live, such as a foreign thread."""
         self._wake = wake
         self._events: list[EngineEvent] = []
         self._dirty: list[Session] = []
@@ -385,3 +388,7 @@ def _noop_due(session: Session, _: float) -> None:
 
 def _close_overdue(session: Session, _: float) -> None:
     session.step(Input.CLOSE_OVERDUE)
+
+
+def _anywhere() -> None:
+    """Nobody minds where a command comes from."""

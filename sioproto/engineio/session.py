@@ -143,6 +143,7 @@ class Session(Observed):
             if not isinstance(data, bytearray | memoryview):
                 raise LocalProtocolError(f"a message is a str or bytes, not {type(data).__name__}")
             data = bytes(data)
+        self._server.guard()
         return self.write((Frame(PacketType.MESSAGE + data if isinstance(data, str) else data, compress),))
 
     def write(self, frames: Sequence[Frame]) -> bool:
@@ -169,6 +170,7 @@ class Session(Observed):
         What was queued is delivered first: at once where the transport takes it, else as soon as it does, at most
         ``polling_close_timeout`` seconds. Meanwhile nothing more is sent or received. ``discard`` ends it at once.
         """
+        self._server.guard()
         self.step(Input.DISCARD if discard else Input.CLOSE)
 
     def when_drained(self, call: Callable[[], object]) -> None:

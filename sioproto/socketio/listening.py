@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from sioproto.errors import LocalProtocolError
+from sioproto.errors import LocalProtocolError, ReservedEventError
 from sioproto.handlers import Handlers, Listener, without
+from sioproto.socketio.packet import RESERVED_EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +45,7 @@ class Listening:
         A lifecycle name (``connection``, ``disconnecting``, ``disconnect``, ``error``, and on a server
         ``new_namespace``) registers for that, every other name for the client's event of that name; ``wire=True``
         asks for a client's event whatever its name. Handlers of one socket run one after another in the order of
-        arrival; ``concurrent=True`` lets this one start at once and run beside the others. Arguments that the handler
+        arrival; with ``concurrent=True`` the next one does not wait for this one, which runs beside it. Arguments that the handler
         does not take are dropped; if it needs more than came, the event is reported to ``on_error`` and not
         acknowledged.
 
@@ -108,6 +109,8 @@ class Listening:
     def _register(self, event: str, handler: Any, *, wire: bool, concurrent: bool, once: bool) -> Any:
         if not isinstance(event, str):
             raise LocalProtocolError(f"an event is named by a str, not {type(event).__name__}")
+        if event in RESERVED_EVENTS and (wire or event not in self.LIFECYCLE):
+            raise ReservedEventError(event)
         if handler is None:
             return lambda call: self._register(event, call, wire=wire, concurrent=concurrent, once=once)
         listener = Listener(handler, once=once, concurrent=concurrent)

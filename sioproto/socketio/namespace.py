@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sioproto.errors import LocalProtocolError
 from sioproto.handlers import Handlers, Listener
 from sioproto.socketio.listening import Listening
 from sioproto.socketio.operator import BroadcastOperator
@@ -111,6 +112,8 @@ def collect_handlers(instance: object, base: type) -> list[tuple[str, Callable[.
     for each in reversed(type(instance).__mro__):
         if issubclass(each, base) and each is not base:
             for name, value in vars(each).items():
-                if name.startswith("on_") and name != "on_" and inspect.isfunction(value) and not hasattr(base, name):
+                if name.startswith("on_") and name != "on_" and inspect.isfunction(value):
+                    if hasattr(base, name):
+                        raise LocalProtocolError(f"{name} is a method of every namespace and cannot handle an event")
                     found[name[3:]] = getattr(instance, name)
     return list(found.items())

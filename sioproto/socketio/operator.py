@@ -15,6 +15,7 @@ from sioproto.socketio.packet import RESERVED_EVENTS
 
 if TYPE_CHECKING:
     from sioproto.socketio.acks import BroadcastAnswers
+    from sioproto.socketio.adapter import Adapter
     from sioproto.socketio.namespace import Namespace
     from sioproto.socketio.remote import SocketLike
     from sioproto.socketio.socket import Socket
@@ -88,7 +89,7 @@ class BroadcastOperator:
         cannot be encoded; then nobody gets anything.
         """
         check_event(event)
-        self._namespace.adapter.broadcast((event, *args), self._selection, self._flags)
+        self._adapter().broadcast((event, *args), self._selection, self._flags)
 
     def send(self, *args: Any) -> None:
         """Emits the event ``message``."""
@@ -107,7 +108,7 @@ class BroadcastOperator:
         """
         check_event(event)
         pending: Pending[BroadcastAnswers] = Pending(self._namespace.server.waiting)
-        self._namespace.adapter.broadcast_with_ack((event, *args), self._selection, self._flags, pending)
+        self._adapter().broadcast_with_ack((event, *args), self._selection, self._flags, pending)
         return pending
 
     def emit_with_one_ack(self, event: str, *args: Any) -> Pending[Any]:
@@ -128,28 +129,32 @@ class BroadcastOperator:
     def fetch_sockets(self) -> Pending[list[SocketLike]]:
         """Returns the sockets: real ones of this server, ``RemoteSocket`` snapshots of others in a cluster."""
         pending: Pending[list[SocketLike]] = Pending(self._namespace.server.waiting)
-        self._namespace.adapter.fetch_sockets(self._selection, self._flags, pending)
+        self._adapter().fetch_sockets(self._selection, self._flags, pending)
         return pending
 
     def count_sockets(self) -> Pending[int]:
         """Returns how many they are."""
         pending: Pending[int] = Pending(self._namespace.server.waiting)
-        self._namespace.adapter.count_sockets(self._selection, self._flags, pending)
+        self._adapter().count_sockets(self._selection, self._flags, pending)
         return pending
 
     def sockets_join(self, *rooms: str) -> None:
         """Makes all of them enter rooms."""
         check_rooms(rooms)
-        self._namespace.adapter.add_sockets(self._selection, self._flags, rooms)
+        self._adapter().add_sockets(self._selection, self._flags, rooms)
 
     def sockets_leave(self, *rooms: str) -> None:
         """Makes all of them leave rooms."""
         check_rooms(rooms)
-        self._namespace.adapter.delete_sockets(self._selection, self._flags, rooms)
+        self._adapter().delete_sockets(self._selection, self._flags, rooms)
 
     def disconnect_sockets(self, close: bool = False) -> None:
         """Disconnects all of them; see ``Socket.disconnect``."""
-        self._namespace.adapter.disconnect_sockets(self._selection, self._flags, close)
+        self._adapter().disconnect_sockets(self._selection, self._flags, close)
+
+    def _adapter(self) -> Adapter:
+        self._namespace.server.guard()
+        return self._namespace.adapter
 
     def _with(self, selection: Selection) -> BroadcastOperator:
         return BroadcastOperator(self._namespace, selection, self._flags)

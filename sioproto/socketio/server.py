@@ -68,6 +68,7 @@ class SocketServer:
         parser: Parser | None = None,
         waiting: Waiting = NO_WAITING,
         wake: Callable[[bool], None] | None = None,
+        guard: Callable[[], None] | None = None,
         asks_requests: bool = False,
         generate_id: Callable[[Request], str] | None = None,
         bundle: Bundle | None = None,
@@ -80,10 +81,12 @@ class SocketServer:
             engine_config,
             environment,
             wake=wake,
+            guard=guard,
             asks_requests=asks_requests,
             generate_id=generate_id,
             bundle=bundle,
         )
+        self.guard = self.engine.guard
         self.parser = parser or Parser(
             max_attachments=config.max_attachments,
             max_payload=engine_config.max_payload,

@@ -149,12 +149,14 @@ class Socket(Listening):
 
         Raises ``TypeError`` for anything but ``str`` and ``LocalProtocolError`` above ``max_rooms``.
         """
+        self.namespace.server.guard()
         check_rooms(rooms)
         if self.state is not SocketState.DISCONNECTED:
             self.namespace.adapter.add_all(self, rooms)
 
     def leave(self, room: str) -> None:
         """Leaves a room. Leaving the room of its own id is allowed, and makes ``to(socket.id)`` reach nobody."""
+        self.namespace.server.guard()
         check_rooms((room,))
         self.namespace.adapter.delete(self, room)
 
@@ -231,6 +233,7 @@ class Socket(Listening):
         The reason is ``"server namespace disconnect"``. ``close=True`` disconnects all namespaces of the connection and
         closes it; what was queued is delivered first. Does nothing unless the socket is connected.
         """
+        self.namespace.server.guard()
         if self.state is SocketState.CONNECTED:
             self.namespace.server.disconnect(self, close)
 
@@ -240,6 +243,7 @@ class Socket(Listening):
         """Sends an event the way the flags say."""
         check_event(event)
         namespace = self.namespace
+        namespace.server.guard()
         args = (event, *args)
         frames = namespace.server.parser.encode_event(namespace.name, args, None, flags.compress)
         self.send_frames(frames, flags.volatile, args)
@@ -249,6 +253,7 @@ class Socket(Listening):
         check_event(event)
         namespace = self.namespace
         server = namespace.server
+        server.guard()
         ack_id = namespace.next_ack_id()
         args = (event, *args)
         frames = server.parser.encode_event(namespace.name, args, ack_id, flags.compress)

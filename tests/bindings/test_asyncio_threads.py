@@ -22,11 +22,6 @@ if TYPE_CHECKING:
 THREADS = 8
 EMITS = 1000
 
-unguarded = pytest.mark.xfail(
-    strict=True, reason="the thread is looked at when output wakes the loop, which is too late and not every time"
-)
-
-
 @pytest.mark.parametrize("transport", ["polling", "websocket"])
 async def test_many_threads_emit_each_in_its_order(transport: str) -> None:
     async with serving() as live:
@@ -154,7 +149,7 @@ async def test_calls_that_come_while_it_closes_are_not_forgotten() -> None:
         pytest.param(lambda socket: socket.emit_with_ack("news"), id="emit_with_ack"),
         pytest.param(lambda socket: socket.disconnect(), id="disconnect"),
         pytest.param(lambda socket: socket.conn.send("news"), id="conn.send"),
-        pytest.param(lambda socket: socket.conn.close(), id="conn.close", marks=unguarded),
+        pytest.param(lambda socket: socket.conn.close(), id="conn.close"),
     ],
 )
 async def test_touching_the_server_from_another_thread_is_refused(call: Callable[[Socket], object]) -> None:
@@ -165,7 +160,6 @@ async def test_touching_the_server_from_another_thread_is_refused(call: Callable
             await asyncio.to_thread(call, socket)
 
 
-@unguarded
 async def test_a_refused_call_from_another_thread_sends_nothing() -> None:
     async with serving() as live:
         client = await live.websocket()
@@ -177,7 +171,6 @@ async def test_a_refused_call_from_another_thread_sends_nothing() -> None:
             assert await client.receive() == '42["meant"]'
 
 
-@unguarded
 async def test_a_thread_does_not_slip_through_while_output_waits() -> None:
     async with serving() as live:
         client = await live.websocket()

@@ -10,10 +10,16 @@ import base64
 import json
 import threading
 from concurrent.futures import Future
+from contextlib import asynccontextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from tests.bindings.live import serving, settled
+
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.bindings.live import Live
     from tests.peers import Node
 
 
@@ -74,3 +80,14 @@ def to_json(value: object) -> object:
 def from_json(value: dict[str, Any]) -> object:
     """Makes bytes of what ``to_json``, or its JavaScript twin, made."""
     return base64.b64decode(value["$bytes"]) if "$bytes" in value else value
+
+
+@asynccontextmanager
+async def serving_stock(**options: Any) -> AsyncIterator[Live]:
+    """Like ``serving``, for clients that say goodbye: when the block is over all of them have to be gone.
+
+    Only then is the server closed: asyncio leaks a connection that it accepts in the very turn in which it stops.
+    """
+    async with serving(**options) as live:
+        yield live
+        assert await settled(lambda: live.sessions == 0)

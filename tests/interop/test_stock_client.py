@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sioproto import AckTimeout, ConnectError, CorsPolicy, Disconnected
-from tests.bindings.live import serving, settled
+from tests.bindings.live import settled
+from tests.interop.stock import serving_stock
 
 if TYPE_CHECKING:
     from sioproto import Socket
@@ -45,7 +46,7 @@ def only_socket(live: Live, namespace: str = "/") -> Socket:
 
 @over_each
 async def test_connects_and_both_sides_agree_on_the_id(stock: Stock, transports: list[str]) -> None:
-    async with serving() as live:
+    async with serving_stock() as live:
         seen: list[tuple[str, str]] = []
         live.io.on("connection", lambda socket: seen.append((socket.id, socket.conn.id)))
         sid, name = await stock(
@@ -85,7 +86,7 @@ async def test_values_of_every_kind_go_both_ways(stock: Stock, transports: list[
         {"deep": [b"one", {"er": b"two"}], "text": "three"},
         [b"x" * 70_000],
     ]
-    async with serving() as live:
+    async with serving_stock() as live:
         received: list[Any] = []
         live.io.on("values", lambda socket, *args: received.extend(args))
         echo(live)
@@ -106,7 +107,7 @@ async def test_values_of_every_kind_go_both_ways(stock: Stock, transports: list[
 
 @over_each
 async def test_acknowledgements_that_the_client_asks_for(stock: Stock, transports: list[str]) -> None:
-    async with serving() as live:
+    async with serving_stock() as live:
 
         @live.io.on("nothing")
         def nothing(socket: Socket) -> None:
@@ -156,7 +157,7 @@ async def test_acknowledgements_that_the_client_asks_for(stock: Stock, transport
 
 @over_each
 async def test_acknowledgements_that_the_server_asks_for(stock: Stock, transports: list[str]) -> None:
-    async with serving() as live:
+    async with serving_stock() as live:
         results: list[Any] = []
 
         @live.io.on("ready")
@@ -188,7 +189,7 @@ async def test_acknowledgements_that_the_server_asks_for(stock: Stock, transport
 
 
 async def test_who_waits_for_an_acknowledgement_learns_of_the_end(stock: Stock) -> None:
-    async with serving() as live:
+    async with serving_stock() as live:
         results: list[object] = []
 
         @live.io.on("connection")
@@ -211,57 +212,57 @@ async def test_who_waits_for_an_acknowledgement_learns_of_the_end(stock: Stock) 
 
 @pytest.mark.parametrize("attempt", range(5))
 async def test_an_upgrade_loses_repeats_and_reorders_nothing(stock: Stock, attempt: int) -> None:
-    async with serving() as live:
+    async with serving_stock() as live:
         received: list[int] = []
-        live.io.on("up", lambda socket, number: received.append(number))
+        polled: list[int] = []
+
+        @live.io.on("up")
+        def up(socket: Socket, number: int) -> None:
+            received.append(number)
+            if not socket.conn.upgraded:
+                polled.append(number)
 
         @live.io.on("connection")
         async def flood(socket: Socket) -> None:
-            # Before, while and after the transport changes: the end of the flood waits for the upgrade.
+            # Before, while and after the transport changes: the last quarter waits for the upgrade.
             for number in range(FLOOD):
                 socket.emit("down", number)
-                if number % 20 == 19 and not (number > FLOOD * 3 // 4 and socket.conn.upgraded):
-                    await asyncio.sleep(0.001 * (attempt + 1) / 2)
+                while number % 20 == attempt:
+                    await asyncio.sleep(0.0005 * attempt)
+                    if number < FLOOD * 3 // 4 or socket.conn.upgraded:
+                        break
 
-        got, name = await stock(
+        got, early = await stock(
             """
             const socket = io(url, { forceNew: true });
             const down = gather(socket, "down", count);
+            const polling = () => socket.io.engine.transport.name === "polling";
+            let early = 0;
+            socket.on("down", () => (early += polling()));
             await opened(socket);
             for (let number = 0; number < count; number++) {
               socket.emit("up", number);
-              if (number % 20 === 19) await sleep(attempt / 2);
+              while (number % 20 === attempt) {
+                await sleep(attempt / 2);
+                if (number < (count * 3) / 4 || !polling()) break;
+              }
             }
-            const got = await down;
-            await upgraded(socket);
-            await socket.emitWithAck("end");
-            return [got, socket.io.engine.transport.name];
-            """
-            if False
-            else """
-            const socket = io(url, { forceNew: true });
-            const down = gather(socket, "down", count);
-            await opened(socket);
-            for (let number = 0; number < count; number++) {
-              socket.emit("up", number);
-              if (number % 20 === 19) await sleep(attempt / 2);
-            }
-            const got = await down;
-            await upgraded(socket);
-            return [got, socket.io.engine.transport.name];
+            return [await down, early];
             """,
             url=live.url,
             count=FLOOD,
             attempt=attempt,
         )
-        assert name == "websocket"
         assert got == list(range(FLOOD))
         assert await settled(lambda: len(received) >= FLOOD)
         assert received == list(range(FLOOD))
+        # Both directions changed over in the middle.
+        assert 0 < early < FLOOD
+        assert 0 < len(polled) < FLOOD
 
 
 async def test_five_thousand_events_in_one_turn(stock: Stock) -> None:
-    async with serving() as live:
+    async with serving_stock() as live:
         numbers: list[int] = []
         live.io.on("number", lambda socket, number: numbers.append(number))
         echo(live)
@@ -278,7 +279,7 @@ async def test_five_thousand_events_in_one_turn(stock: Stock) -> None:
 
 
 async def test_five_thousand_events_from_the_server_in_one_turn(stock: Stock) -> None:
-    async with serving() as live:
+    async with serving_stock() as live:
 
         @live.io.on("flood")
         def flood(socket: Socket) -> None:
@@ -300,7 +301,7 @@ async def test_five_thousand_events_from_the_server_in_one_turn(stock: Stock) ->
 
 
 async def test_namespaces_share_one_connection(stock: Stock) -> None:
-    async with serving() as live:
+    async with serving_stock() as live:
         live.io.of("/admin").on("who", lambda socket: socket.namespace.name)
         live.io.of("/chat").on("who", lambda socket: socket.namespace.name)
         answers, same, different = await stock(
@@ -318,7 +319,7 @@ async def test_namespaces_share_one_connection(stock: Stock) -> None:
 
 
 async def test_one_namespace_is_left_and_the_other_stays(stock: Stock) -> None:
-    async with serving() as live:
+    async with serving_stock() as live:
         reasons: list[str] = []
         live.io.of("/a").on("disconnect", lambda socket, reason: reasons.append(reason))
         live.io.of("/b").on("ping me", lambda socket: "pong")
@@ -336,7 +337,7 @@ async def test_one_namespace_is_left_and_the_other_stays(stock: Stock) -> None:
 
 
 async def test_dynamic_namespaces(stock: Stock) -> None:
-    async with serving() as live:
+    async with serving_stock() as live:
         joined: list[str] = []
         parent = live.io.of(re.compile(r"^/room-\d+$"))
         parent.on("connection", lambda socket: joined.append(socket.namespace.name))
@@ -365,7 +366,7 @@ async def test_dynamic_namespaces(stock: Stock) -> None:
 
 
 async def test_auth_and_handshake(stock: Stock) -> None:
-    async with serving(cors=CorsPolicy(origins="*")) as live:
+    async with serving_stock(cors=CorsPolicy(origins="*")) as live:
         seen: list[Any] = []
 
         @live.io.on("connection")
@@ -389,7 +390,7 @@ async def test_auth_and_handshake(stock: Stock) -> None:
 
 
 async def test_a_refusal_with_data_and_a_retry_on_the_same_session(stock: Stock) -> None:
-    async with serving() as live:
+    async with serving_stock() as live:
         sessions: list[str] = []
 
         @live.io.of("/guarded").use
@@ -418,7 +419,7 @@ async def test_a_refusal_with_data_and_a_retry_on_the_same_session(stock: Stock)
 
 
 async def test_a_namespace_that_does_not_exist(stock: Stock) -> None:
-    async with serving() as live:
+    async with serving_stock() as live:
         message, data = await stock(
             """
             const [error] = await next(io(url + "/nowhere"), "connect_error");
@@ -433,7 +434,7 @@ async def test_a_session_that_is_refused(stock: Stock) -> None:
     def refuse(request: Any) -> bool:
         return False
 
-    async with serving(allow_request=refuse) as live:
+    async with serving_stock(allow_request=refuse) as live:
         for transport, wanted in (("polling", 403), ("websocket", "Unexpected server response: 403")):
             description = await stock(
                 """
@@ -448,7 +449,7 @@ async def test_a_session_that_is_refused(stock: Stock) -> None:
 
 
 async def test_rooms_and_broadcasts(stock: Stock) -> None:
-    async with serving() as live:
+    async with serving_stock() as live:
         live.io.on("join", lambda socket, *rooms: socket.join(*rooms))
         live.io.on("leave", lambda socket, room: socket.leave(room))
 
@@ -494,7 +495,7 @@ async def test_rooms_and_broadcasts(stock: Stock) -> None:
 
 
 async def test_volatile_events_are_dropped_between_polls_only(stock: Stock) -> None:
-    async with serving() as live:
+    async with serving_stock() as live:
 
         @live.io.on("go")
         def go(socket: Socket) -> None:
@@ -519,7 +520,7 @@ async def test_volatile_events_are_dropped_between_polls_only(stock: Stock) -> N
 
 
 async def test_acknowledged_broadcast(stock: Stock) -> None:
-    async with serving() as live:
+    async with serving_stock() as live:
         sids: list[str] = []
         live.io.on("connection", lambda socket: sids.append(socket.id))
         task = stock.start(
@@ -543,7 +544,7 @@ async def test_acknowledged_broadcast(stock: Stock) -> None:
 
 
 async def test_catch_alls_and_socket_middlewares(stock: Stock) -> None:
-    async with serving() as live:
+    async with serving_stock() as live:
         log: list[Any] = []
 
         @live.io.on("connection")
@@ -586,7 +587,7 @@ async def test_catch_alls_and_socket_middlewares(stock: Stock) -> None:
 
 
 async def test_names_that_are_ours_do_not_reach_lifecycle_handlers(stock: Stock) -> None:
-    async with serving() as live:
+    async with serving_stock() as live:
         log: list[str] = []
         live.io.on("connection", lambda socket: log.append("connection"))
         live.io.on("error", lambda socket: log.append("error"))
@@ -606,7 +607,7 @@ async def test_names_that_are_ours_do_not_reach_lifecycle_handlers(stock: Stock)
 
 
 async def test_events_that_are_emitted_before_the_client_is_accepted(stock: Stock) -> None:
-    async with serving() as live:
+    async with serving_stock() as live:
 
         @live.io.use
         async def greet(socket: Socket) -> None:
@@ -625,7 +626,7 @@ async def test_events_that_are_emitted_before_the_client_is_accepted(stock: Stoc
 
 
 async def test_the_plain_engine_client(stock: Stock) -> None:
-    async with serving() as live:
+    async with serving_stock() as live:
         sessions = live.io.engine.sessions
         task = stock.start(
             """
@@ -642,24 +643,3 @@ async def test_the_plain_engine_client(stock: Stock) -> None:
         (sid,) = sessions
         assert await task == [sid, "forced close"]
         assert await settled(lambda: not sessions)
-
-
-@pytest.mark.parametrize("size", [100, 5000])
-async def test_compressed_polling(stock: Stock, size: int) -> None:
-    async with serving() as live:
-        live.io.on("text", lambda socket, size: "äb" * size)
-        text = await stock(
-            """
-            const extraHeaders = { "Accept-Encoding": "gzip, deflate" };
-            const socket = await opened(io(url, { transports: ["polling"], extraHeaders }));
-            return socket.emitWithAck("text", size);
-            """
-            if size < 1000
-            else """
-            const socket = await opened(io(url, { transports: ["polling"] }));
-            return socket.emitWithAck("text", size);
-            """,
-            url=live.url,
-            size=size,
-        )
-        assert text == "äb" * size

@@ -25,7 +25,7 @@ const clients = {
     const socket = await connected({
       auth: { token: "s3cr3t" },
       query: { page: "seed" },
-      extraHeaders: { "X-Page": "seed", Origin: "https://example.org" },
+      extraHeaders: { "X-Page": "seed", Origin: new URL(url).origin },
     });
     socket.disconnect();
     return {};
