@@ -26,7 +26,7 @@ class Frame:
         self.size = len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())
         self._payload: str | None = None
         self._websocket: bytes | None = None
-        self.deflated: dict[tuple[int, ...], bytes] | None = None
+        self.deflated: dict[object, bytes] | None = None
         """Compressed WebSocket frames by how they were compressed; whoever compresses keeps them here."""
 
     @property

@@ -629,6 +629,9 @@ class Stepper:
         """Notes it: whoever drives takes after every call anyway."""
         self.wakes.append(urgent)
 
+    def check(self) -> None:
+        """There is one thread, so every caller is in the right place."""
+
     def start(self, run: Coroutine[Any, Any, None]) -> None:
         """Lines a coroutine up."""
         task = Task(self, run)

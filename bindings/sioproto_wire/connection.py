@@ -220,17 +220,15 @@ class Connection:
         if self.blocked:
             return b""
         frames = link.take()
-        websocket = self._websocket
-        if websocket is not None and websocket.deflate is not None:
-            out, self._out = self._out or [], None
-            out += self._encode(frames)
-            return b"".join(out)
         if self._out is None:
             if len(frames) == 1:
-                return frames[0].websocket
-            return b"".join([frame.websocket for frame in frames])
+                websocket = self._websocket
+                if websocket is None or websocket.deflate is None:
+                    return frames[0].websocket
+                return websocket.deflate.encode(frames[0])
+            return b"".join(self._encode(frames))
         out, self._out = self._out, None
-        out += [frame.websocket for frame in frames]
+        out += self._encode(frames)
         return b"".join(out)
 
     # WebSocket

@@ -146,16 +146,22 @@ class Deflater:
         """
         if not frame.compress or frame.size < self._threshold:
             return frame.websocket
-        # A window larger than the message, and tables for one, would only take time to set up.
-        bits = min(self._bits, max(SMALLEST_WINDOW, (frame.size + LOOKAHEAD).bit_length()))
-        memory = min(self._memory, bits - 6)
         forms = frame.deflated
         if forms is None:
             forms = frame.deflated = {}
+        form = forms.get(self)
+        return self._deflate(frame, forms) if form is None else form
+
+    def _deflate(self, frame: Frame, forms: dict[object, bytes]) -> bytes:
+        # A window larger than the message, and tables for one, would only take time to set up. And a short message
+        # looks the same for every window that it fits into.
+        bits = min(self._bits, max(SMALLEST_WINDOW, (frame.size + LOOKAHEAD).bit_length()))
+        memory = min(self._memory, bits - 6)
         key = (bits, memory, self._level)
         form = forms.get(key)
         if form is None:
             form = forms[key] = deflate(frame, bits, memory, self._level)
+        forms[self] = form
         return form
 
 

@@ -334,7 +334,7 @@ class WebSocketWire:
             message.count += 1
             message.size += stop - body
             self._message = None if first & 0x80 else message
-            if type(message) is _FragmentedMessage:
+            if not isinstance(message, InflatedMessage):
                 return message.add(bytes(data[start:stop]))
             # After our close frame nobody wants the message, so nothing is inflated.
             if self.state is WebSocketState.OPEN:

@@ -39,6 +39,9 @@ class Loop:
     def wake(self, urgent: bool) -> None:
         """Nothing to do: each turn looks for output. With `urgent` one may call `turn` at once."""
 
+    def check(self) -> None:
+        """There is one thread, so every caller is in the right place."""
+
     def start(self, run: Coroutine[Any, Any, None]) -> None:
         self.ready.append(run)
 

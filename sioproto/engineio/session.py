@@ -369,7 +369,7 @@ class Session(Observed):
         if self.paused:
             self.paused = False
             self._read(True)
-        if self.state is State.POLLING_CLOSING:
+        if self.state is State.POLLING_CLOSING and not self.outbox:
             self.outbox.append(CLOSE)
         self.flush()
 
@@ -408,7 +408,11 @@ class Session(Observed):
         if self._drained is not None:
             self._call_drained()
         if not self.open and self.state is not State.CLOSED:
-            self.step(Input.DRAINED)
+            if link is None and frames[-1] is not CLOSE:
+                # By a poll of its own: stock clients take a close at once, before messages that came with it.
+                self.outbox.append(CLOSE)
+            else:
+                self.step(Input.DRAINED)
 
     # Below this line: helpers
 

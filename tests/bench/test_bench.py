@@ -161,8 +161,9 @@ def test_right_answers_are_counted_and_followed_by_questions(asked: Asked, cut: 
     for first in range(0, RING * 2, 3):
         asked.say(*(answer(7, (first + each) % RING) for each in range(3)), cut=cut)
         assert asked.client.done == first + 3
+        assert asked.questions() == 3
     asked.client.stopped = True
-    asked.say(*(answer(7, (RING * 2 // 3 * 3 + 3 + each) % RING) for each in range(4)))
+    asked.say(*(answer(7, (asked.client.done + each) % RING) for each in range(4)))
     assert asked.client.done == asked.client.sent
 
 

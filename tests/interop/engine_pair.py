@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from contextlib import asynccontextmanager
@@ -179,7 +180,7 @@ class Target:
     async def open(self, transport: str) -> Any:
         """Opens a session."""
         session = Session(self) if transport == "polling" else WebSockets(self.address)
-        self.connections += session.connections
+        session.connections = self.connections
         await session.open()
         return session
 
@@ -192,7 +193,19 @@ class Target:
 
     async def log(self) -> list[Any]:
         """Returns what was logged since the last time."""
-        found: list[Any] = json.loads((await self.http("GET", "/log")).body)
+        connection = await Wire.open(self.address)
+        found: list[Any] = json.loads((await connection.request("GET", "/log")).body)
+        await connection.close()
+        return found
+
+    async def log_until_closed(self) -> list[Any]:
+        """Returns what is logged until a session is closed, or a while has passed."""
+        found: list[Any] = []
+        for _ in range(200):
+            found += await self.log()
+            if found and found[-1][0] == "close":
+                break
+            await asyncio.sleep(0.01)
         return found
 
     async def hang_up(self) -> None:
@@ -209,6 +222,7 @@ class Session(Polling):
         self._owner = target
 
     async def connect(self) -> Connection:
+        """Returns a new connection, which is closed with the target's others."""
         return await self._owner.connect()
 
 

@@ -61,13 +61,14 @@ class Stock:
         for line in self.process.stdout:
             answer = json.loads(line, object_hook=from_json)
             future = self._waiting.pop(answer["id"])
-            if not future.cancelled():
+            if future.set_running_or_notify_cancel():
                 if "error" in answer:
                     future.set_exception(ScriptFailed(answer["error"]))
                 else:
                     future.set_result(answer["value"])
         for future in self._waiting.values():
-            future.set_exception(ScriptFailed("Node.js is gone"))
+            if future.set_running_or_notify_cancel():
+                future.set_exception(ScriptFailed("Node.js is gone"))
 
 
 def to_json(value: object) -> object:

@@ -180,16 +180,7 @@ async def two_polls(server: Target) -> Any:
 async def a_poll_that_goes_away(server: Target) -> Any:
     session = await server.joined("polling")
     await (await server.held(session)).close()
-    return await until_closed(server)
-
-
-async def until_closed(server: Target) -> Any:
-    """Returns what is logged until the session is closed."""
-    found: list[Any] = []
-    while not found or found[-1][0] != "close":
-        await asyncio.sleep(0.005)
-        found += await server.log()
-    return found
+    return await server.log_until_closed()
 
 
 @same("PO-07")
@@ -199,7 +190,7 @@ async def a_post_that_goes_away(server: Target) -> Any:
     await connection.send(head("POST", session.target("polling"), length=10) + b"4")
     await server.log()
     await connection.close()
-    return await until_closed(server)
+    return await server.log_until_closed()
 
 
 @same("PO-09")
@@ -289,7 +280,7 @@ for NAME, PACKETS in {
 async def too_large_over_websocket(server: Target) -> Any:
     session = await server.joined("websocket")
     await session.send("4" + "x" * 100)
-    return await heard(session.socket), await until_closed(server)
+    return await heard(session.socket), await server.log_until_closed()
 
 
 @same("WS-06")
@@ -298,10 +289,10 @@ async def ends_of_a_websocket(server: Target) -> Any:
     for data in (frame(8, b""), frame(8, b"\x03\xe8"), frame(8, b"\x0f\xa0"), frame(TEXT, b"\xff"), frame(3, b"")):
         session = await server.joined("websocket")
         await session.socket.connection.send(data)
-        found.append((await heard(session.socket), await until_closed(server)))
+        found.append((await heard(session.socket), await server.log_until_closed()))
     session = await server.joined("websocket")
     session.socket.connection.reset()
-    return found, await until_closed(server)
+    return found, await server.log_until_closed()
 
 
 @same("WS-04", "SE-02")
@@ -428,16 +419,16 @@ async def polling_fails_while_probing(server: Target) -> Any:
     await socket.send("2probe")
     first = await socket.receive()
     await poll.close()
-    return first, await heard(socket), await until_closed(server)
+    return first, await heard(socket), await server.log_until_closed()
 
 
 @same("HB-03", "EO-06", "EO-07", options="fast")
 async def no_pong(server: Target) -> Any:
     websocket = await server.joined("websocket")
-    found = [await heard(websocket.socket), await until_closed(server)]
+    found = [await heard(websocket.socket), await server.log_until_closed()]
     polling = await server.joined("polling")
     assert shape(await polling.get())["body"] == "2"
-    return found, shape(await polling.get()), await until_closed(server)
+    return found, shape(await polling.get()), await server.log_until_closed()
 
 
 @same("HB-04", options="fast")
@@ -452,7 +443,7 @@ async def other_packets_count_once(server: Target) -> Any:
     found += await heard(session.socket)
     waited = asyncio.get_running_loop().time() - start
     assert 0.2 < waited < 1, waited
-    return found, await until_closed(server)
+    return found, await server.log_until_closed()
 
 
 @same("HB-05", "HB-06", "HB-07", options="fast")

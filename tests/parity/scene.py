@@ -47,6 +47,9 @@ class HandRuntime:
     def wake(self, urgent: bool) -> None:
         """Output is taken after each step anyway."""
 
+    def check(self) -> None:
+        """There is one thread, so every caller is in the right place."""
+
     def start(self, run: Coroutine[Any, Any, None]) -> None:
         self._ready.append(run)
 
