@@ -312,7 +312,8 @@ class EngineServer:
 
     def refuse(self, exchange: Exchange, refusal: http.Refuse) -> None:
         """Refuses a request, and tells of it."""
-        event = RequestRefused(exchange.request, refusal.code, refusal.message, refusal.context)
+        # What the application said stands in the context, as in Node.js.
+        event = RequestRefused(exchange.request, refusal.code, http.MESSAGES[refusal.code], refusal.context)
         self.observers.notify("connection_error", event)
         self.tell(event)
         self._put(exchange, refusal.response)

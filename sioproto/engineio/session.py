@@ -50,26 +50,10 @@ class Session(Observed):
     """
 
     __slots__ = (
-        "_close_timer",
-        "_drained",
-        "_queued",
-        "_server",
-        "base64",
-        "client",
-        "dirty",
-        "heartbeat",
-        "id",
-        "link",
-        "open",
-        "outbox",
-        "paused",
-        "polling",
-        "probe",
-        "remote_address",
-        "request",
-        "state",
+        "_close_timer", "_drained", "_queued", "_server", "base64", "client", "dirty", "heartbeat", "id",
+        "link", "open", "outbox", "paused", "polling", "probe", "remote_address", "request", "state",
         "upgraded",
-    )
+    )  # fmt: skip
     protocol = 4
     """The revision of Engine.IO that the client speaks."""
 

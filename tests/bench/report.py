@@ -76,7 +76,7 @@ def table(scenario: str, rows: Sequence[Measurement], baseline: str) -> str:
             elif disturbed >= DISTURBED:
                 notes.append(
                     f"- {server}: other processes held the cores for {disturbed:.0%} of the time; the rate suffers "
-                    "from that, and the CPU time a little."
+                    "from that, and CPU time by cold caches."
                 )
             elif used < IDLE:
                 notes.append(f"- {server}: neither server nor generator was busy; something else set the pace.")

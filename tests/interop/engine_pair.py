@@ -95,7 +95,7 @@ def build(io: Server, name: str, log: list[Any]) -> None:
         conn = socket.conn
         conn.on("upgrading", lambda transport: log.append(["upgrading", transport.name]))
         conn.on("upgrade", lambda transport: log.append(["upgrade", transport.name]))
-        conn.on("packet", lambda kind, data: log.append(["packet", TYPES.get(kind, "error"), text_of(data)]))
+        conn.on("packet", lambda kind, data: log.append(["packet", *packet_of(kind, data)]))
         conn.on("heartbeat", lambda: log.append(["heartbeat"]))
         conn.on("close", lambda reason: log.append(["close", reason]))
 
@@ -114,9 +114,11 @@ def build(io: Server, name: str, log: list[Any]) -> None:
     io.on("leave", lambda socket: socket.disconnect(close=True))
 
 
-def text_of(data: str | bytes) -> str:
-    """Returns the data of a packet as text."""
-    return data if isinstance(data, str) else data.decode("latin-1")
+def packet_of(kind: str, data: str | bytes) -> tuple[str, str]:
+    """Returns a packet as the reference server tells it; what cannot be read is a packet of its own there."""
+    if kind not in TYPES:
+        return "error", "parser error"
+    return TYPES[kind], data if isinstance(data, str) else data.decode("latin-1")
 
 
 class Wire(Connection):
@@ -194,15 +196,15 @@ class Target:
     async def log(self) -> list[Any]:
         """Returns what was logged since the last time."""
         connection = await Wire.open(self.address)
-        found: list[Any] = json.loads((await connection.request("GET", "/log")).body)
+        body = re.sub(rb'"sid": ?"[\w-]{20}"', b'"sid":"SID"', (await connection.request("GET", "/log")).body)
         await connection.close()
-        return found
+        return [without_nothing(entry) for entry in json.loads(body)]
 
     async def log_until_closed(self) -> list[Any]:
-        """Returns what is logged until a session is closed, or a while has passed."""
+        """Returns what is logged until a session is closed, or a while has passed, but for answers to requests."""
         found: list[Any] = []
         for _ in range(200):
-            found += await self.log()
+            found += [entry for entry in await self.log() if entry[0] != "headers"]
             if found and found[-1][0] == "close":
                 break
             await asyncio.sleep(0.01)
@@ -224,6 +226,14 @@ class Session(Polling):
     async def connect(self) -> Connection:
         """Returns a new connection, which is closed with the target's others."""
         return await self._owner.connect()
+
+
+def without_nothing(entry: list[Any]) -> list[Any]:
+    """Returns an entry without what is None on our side and not there, or null, on the other."""
+    return [
+        {key: value for key, value in each.items() if value is not None} if isinstance(each, dict) else each
+        for each in entry
+    ]
 
 
 def shape(answer: Answer) -> dict[str, Any]:

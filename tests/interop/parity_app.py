@@ -13,7 +13,7 @@ ASK = 0.5
 
 def build() -> Server:
     """Returns the server."""
-    io = Server(ping_interval=0.5, ping_timeout=0.3, connect_timeout=1.0)
+    io = Server(ping_interval=1.0, ping_timeout=1.0, connect_timeout=5.0)
     log: list[list[Any]] = []
 
     def tell(*row: Any) -> None:
@@ -39,6 +39,7 @@ def build() -> Server:
                 raise PermissionError("no such luck")
 
     io.on("error", lambda socket, error: tell("error", str(error)))
+    io.on("shut down", lambda socket: io.spawn(io.close))
     io.on("close conn", lambda socket: socket.conn.close())
     io.on("echo", lambda socket, *args: args)
     io.on("nothing", lambda socket: None)
@@ -144,8 +145,8 @@ def utilities(io: Server) -> None:
     io.on("disconnect sockets", lambda socket, room, close: io.in_(room).disconnect_sockets(close))
 
     @io.on("server side")
-    async def server_side(socket: Socket) -> tuple[None, list[Any]]:
-        return None, await io.server_side_emit_with_ack("hello")
+    async def server_side(socket: Socket) -> list[Any]:
+        return await io.server_side_emit_with_ack("hello")
 
     @io.on("server side reserved")
     def server_side_reserved(socket: Socket) -> str:

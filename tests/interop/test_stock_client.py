@@ -234,7 +234,8 @@ async def test_an_upgrade_loses_repeats_and_reorders_nothing(stock: Stock, attem
 
         got, early = await stock(
             """
-            const socket = io(url, { forceNew: true });
+            const transportOptions = { websocket: { agent: new LateAgent(10 + 10 * attempt) } };
+            const socket = io(url, { forceNew: true, transportOptions });
             const down = gather(socket, "down", count);
             const polling = () => socket.io.engine.transport.name === "polling";
             let early = 0;

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sioproto import EngineConfig
 from sioproto.engineio import EngineServer, SessionClosed
-from sioproto_wire import ServerWire
+from sioproto_wire import ServerWire, WireConfig
 from tests.virtual import Clock, make_environment
 from tests.wire.conftest import Answer, Peer
 
@@ -24,12 +24,12 @@ TEXT, BINARY, CLOSE, PING, PONG = 0x81, 0x82, 0x88, 0x89, 0x8A
 
 
 class Wired:
-    """A server and its connections."""
+    """A server and its connections; ``config`` are the options of these."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, config: WireConfig | None = None, **options: Any) -> None:
         self.clock = Clock()
         self.core = EngineServer(EngineConfig(**options), make_environment(self.clock))
-        self.wire = ServerWire(self.core)
+        self.wire = ServerWire(self.core, config)
 
     def peer(self) -> Peer:
         """Returns a new connection."""

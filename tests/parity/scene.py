@@ -93,9 +93,7 @@ class Scene:
         self.tolerant = tolerant
         self.replies: list[Client] = []
         """Who has to answer a ping."""
-        self.io = Server(
-            self.runtime, engine_config=EngineConfig(**engine), config=SocketConfig(**config), **options
-        )
+        self.io = Server(self.runtime, engine_config=EngineConfig(**engine), config=SocketConfig(**config), **options)
 
         self.admin = self.io.of("/admin")
         """A second namespace, as any namespace that is there needs no handlers to be entered."""

@@ -53,6 +53,7 @@ def test_se_01_attributes() -> None:
     session.close()
     states.append(session.ready_state)
     client.poll()
+    client.poll()
     assert [*states, session.ready_state] == ["open", "closing", "closed"]
     assert engine.client("websocket").session.transport.name == "websocket"
 

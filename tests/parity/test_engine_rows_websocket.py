@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import zlib
 from typing import Any
 
 import pytest
 
 from sioproto.engineio import MessageReceived, SessionClosed
+from sioproto_wire import PerMessageDeflate, WireConfig
 from tests.parity.engine_scene import BINARY, CLOSE, PING, PONG, TEXT, Wired, frame, frames
 from tests.virtual import Client, EngineDriver, drive_app, drive_engine
 
@@ -134,8 +136,42 @@ def test_ws_08_the_wish_not_to_be_compressed_reaches_the_websocket() -> None:
     assert client.take() == ['42["a"]', '42["b"]']
 
 
+DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
+
+
+def test_ws_08_messages_are_deflated_above_a_threshold_and_if_they_may_be() -> None:
+    wired = Wired(WireConfig(per_message_deflate=PerMessageDeflate()))
+    peer = wired.websocket("EIO=4&transport=websocket", DEFLATE)
+    assert peer.answers[0].headers["sec-websocket-extensions"].startswith("permessage-deflate")
+    (session,) = wired.core.sessions.values()
+    session.send("x" * 1022)
+    session.send("x" * 1023)
+    session.send("x" * 5000, compress=False)
+    small, large, plain = frames(peer.pump().frames)[1:]
+    assert small == (TEXT, b"4" + b"x" * 1022)
+    assert large[0] == TEXT | 0x40
+    inflater = zlib.decompressobj(-15)
+    assert inflater.decompress(large[1] + b"\x00\x00\xff\xff") == b"4" + b"x" * 1023
+    assert plain == (TEXT, b"4" + b"x" * 5000)
+
+
+def test_ws_08_what_comes_in_is_inflated_up_to_the_limit() -> None:
+    wired = Wired(WireConfig(per_message_deflate=PerMessageDeflate()), max_payload=10_000)
+    peer = wired.websocket("EIO=4&transport=websocket", DEFLATE)
+    for size in (9_999, 10_000):
+        deflater = zlib.compressobj(wbits=-15)
+        data = deflater.compress(b"4" + b"x" * size) + deflater.flush(zlib.Z_SYNC_FLUSH)
+        peer.send(frame(TEXT | 0x40, data.removesuffix(b"\x00\x00\xff\xff")))
+    first, payload = frames(peer.frames)[-1]
+    assert (first, payload[:2]) == (CLOSE, (1009).to_bytes(2, "big"))
+    opened, message, closed = wired.core.events()
+    assert isinstance(message, MessageReceived)
+    assert message.data == "x" * 9_999
+    assert isinstance(closed, SessionClosed)
+
+
 def test_ws_08_no_extension_is_agreed_to_by_default() -> None:
-    peer = Wired().websocket("EIO=4&transport=websocket", "Sec-WebSocket-Extensions: permessage-deflate")
+    peer = Wired().websocket("EIO=4&transport=websocket", DEFLATE)
     assert peer.statuses == [101]
     assert "sec-websocket-extensions" not in peer.answers[0].headers
 

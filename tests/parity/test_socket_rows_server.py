@@ -342,5 +342,6 @@ def test_cl_11_nothing_is_written_to_a_session_that_closes() -> None:
     socket.conn.close()
     socket.emit("late")
     alice.hold_poll()
+    alice.hold_poll()
     assert alice.take() == ['2["uses the poll up"]', '2["queued"]']
     assert alice.packets[-1] == "1"

@@ -28,7 +28,14 @@ def test_ca_01_a_catch_all_gets_every_event_before_anybody_else() -> None:
         raise ValueError("refused")
 
     alice.send('27["a",1,"two"]', '2["error"]')
-    assert seen == [("io", True, "a"), ("any", "a", (1, "two")), "use", ("io", True, "error"), ("any", "error", ()), "use"]
+    assert seen == [
+        ("io", True, "a"),
+        ("any", "a", (1, "two")),
+        "use",
+        ("io", True, "error"),
+        ("any", "error", ()),
+        "use",
+    ]
 
 
 def test_ca_01_a_catch_all_never_answers() -> None:
@@ -282,6 +289,11 @@ def test_ut_01_room_events_are_told_by_the_adapter() -> None:
     seen.clear()
     alice.at("/chat").join("room")
     alice.at("/chat").leave("room")
-    assert seen == [("create_room", "room"), ("join_room", "room", sid), ("leave_room", "room", sid), ("delete_room", "room")]
+    assert seen == [
+        ("create_room", "room"),
+        ("join_room", "room", sid),
+        ("leave_room", "room", sid),
+        ("delete_room", "room"),
+    ]
     with pytest.raises(LocalProtocolError, match="create_room"):
         adapter.on("no_such_event", print)

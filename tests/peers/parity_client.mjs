@@ -61,8 +61,9 @@ const reasons = {
   async "server, all"() {
     const [socket, admin] = await both();
     const other = next(admin, "disconnect");
-    const seen = await ended(socket, 4, () => socket.emit("kick all"));
-    return [seen, (await other)[0]];
+    const [reason, active, rows] = await ended(socket, 4, () => socket.emit("kick all"));
+    // The sockets of one session end side by side; the order is that within each namespace.
+    return [reason, active, rows.sort((a, b) => a[1].localeCompare(b[1])), (await other)[0]];
   },
   async "one namespace"() {
     const [socket, admin] = await both();
@@ -99,12 +100,12 @@ const reasons = {
   async "late packet"() {
     const [socket, admin] = await both();
     admin.emit("kick");
-    admin.emit("late");
     await next(admin, "disconnect");
+    socket.io.engine.write('2/admin,["late"]');
     await sleep(100);
     const seen = [socket.connected];
     socket.disconnect();
-    seen.push((await log(4)).map((row) => row.slice(0, 3)));
+    await log(4);
     return seen;
   },
 };
@@ -227,12 +228,13 @@ const scenarios = {
     socket.emit("forbidden");
     socket.emit("error", "mine");
     socket.emit("modifiers");
+    await ask(socket, "echo");
     other.emit("broadcast");
     await ask(other, "echo");
-    await ask(socket, "echo");
     socket.disconnect();
     other.disconnect();
-    return (await log(20)).filter((row) => row[0] !== "disconnecting" && row[0] !== "disconnect");
+    const rows = await log(20);
+    return [["first", "any"], ["outgoing"], ["error"]].map((names) => rows.filter((row) => names.includes(row[0])));
   },
   async "socket middleware"() {
     const socket = await connected();
@@ -253,13 +255,22 @@ const scenarios = {
     alice.emit("sockets join", bob.id, "c");
     const seen = [await ask(alice, "fetch", "c"), await ask(alice, "fetch", "a")];
     alice.emit("sockets leave", "a", "c");
-    seen.push(await ask(alice, "fetch", "c"), await ask(alice, "server side"), await ask(alice, "server side reserved"));
+    seen.push(await ask(alice, "fetch", "c"), await ask(alice, "server side reserved"));
     const gone = next(bob, "disconnect");
     alice.emit("disconnect sockets", "c", false);
     seen.push((await gone)[0], await log(2));
     alice.disconnect();
     await log(2);
     return seen;
+  },
+  async "no other server"() {
+    const socket = await connected();
+    const [error, answer] = await new Promise((resolve) =>
+      socket.timeout(300).emit("server side", (...answers) => resolve(answers)),
+    );
+    socket.disconnect();
+    await log(2);
+    return error ? [error.message] : [answer];
   },
   async "dynamic namespaces"() {
     const [one, two] = [await connected("/dynamic-1"), await connected("/dynamic-2")];
@@ -294,6 +305,14 @@ const scenarios = {
     socket.disconnect();
     return seen;
   },
+};
+
+// The last one: nothing can be asked afterwards.
+reasons["server shutting down"] = async () => {
+  const [socket, admin] = await both();
+  const gone = [next(socket, "disconnect"), next(admin, "disconnect")];
+  socket.emit("shut down");
+  return [...(await Promise.all(gone)).map(([reason]) => reason), socket.active];
 };
 
 const seen = {};

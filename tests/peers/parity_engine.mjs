@@ -21,7 +21,7 @@ const serve = (name, options) =>
       const mine = request.url === "/log";
       const body = JSON.stringify(mine ? log : null);
       if (mine) log = [];
-      response.writeHead(mine ? 200 : 404, { "Content-Type": "application/json", "Content-Length": body.length });
+      response.writeHead(mine ? 200 : 404, { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(body) });
       response.end(body);
     });
     const io = new Server(http, { serveClient: false, ...options });

@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import { Server } from "socket.io";
 
 const http = createServer();
-const io = new Server(http, { pingInterval: 500, pingTimeout: 300, connectTimeout: 1000 });
+const io = new Server(http, { pingInterval: 1000, pingTimeout: 1000, connectTimeout: 5000 });
 
 let log = [];
 const tell = (...row) => log.push(row);
@@ -30,7 +30,7 @@ io.on("connection", (socket) => {
   socket.on("kick", () => socket.disconnect());
   socket.on("kick all", () => socket.disconnect(true));
   socket.on("close conn", () => socket.conn.close());
-  socket.on("close engine", () => io.engine.close());
+  socket.on("shut down", () => io.close());
 
   socket.on("who", (ack) => ack(socket.id, socket.connected, socket.conn.transport.name, [...socket.rooms]));
   socket.on("handshake", (ack) => {
@@ -111,7 +111,7 @@ io.on("connection", (socket) => {
   socket.on("sockets join", (room, other) => io.in(room).socketsJoin(other));
   socket.on("sockets leave", (room, other) => io.in(room).socketsLeave(other));
   socket.on("disconnect sockets", (room, close) => io.in(room).disconnectSockets(close));
-  socket.on("server side", (ack) => io.serverSideEmit("hello", (error, answers) => ack(error, answers)));
+  socket.on("server side", (ack) => io.serverSideEmit("hello", (error, answers) => ack(answers)));
   socket.on("server side reserved", (ack) => {
     try {
       io.serverSideEmit("connection");

@@ -4,12 +4,13 @@
 // standard output {id, value} or {id, error}. Besides its arguments the code sees `io`, `eio` (engine.io-client) and
 // the helpers below. Sockets that it makes with `io` are closed when it is done. Binary values travel as {"$bytes":
 // base64}, both ways.
+import { Agent } from "node:http";
+import { connect as connectSocket } from "node:net";
 import { createInterface } from "node:readline";
 import { Socket as eio } from "engine.io-client";
 import { io as connect } from "socket.io-client";
 
 const AsyncFunction = (async () => {}).constructor;
-const HELPERS = { next, sleep, opened, upgraded, gather };
 
 // The arguments of the next event of that name.
 function next(emitter, event) {
@@ -49,6 +50,18 @@ function gather(emitter, event, count) {
   });
 }
 
+// Connects some time after it is asked to: as `agent` of the WebSocket transport it puts an upgrade off.
+class LateAgent extends Agent {
+  constructor(milliseconds) {
+    super();
+    this.milliseconds = milliseconds;
+  }
+
+  createConnection(options, done) {
+    setTimeout(() => done(null, connectSocket(options)), this.milliseconds);
+  }
+}
+
 function toJson(key, value) {
   const original = this[key];
   if (original instanceof Uint8Array || original instanceof ArrayBuffer) {
@@ -60,6 +73,8 @@ function toJson(key, value) {
 function fromJson(key, value) {
   return value !== null && typeof value === "object" && "$bytes" in value ? Buffer.from(value.$bytes, "base64") : value;
 }
+
+const HELPERS = { next, sleep, opened, upgraded, gather, LateAgent };
 
 async function run({ id, code, args }) {
   const sockets = [];
