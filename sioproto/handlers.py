@@ -138,10 +138,14 @@ class Observers:
         self._report = report
         self._table = Handlers()
 
-    def add(self, event: str, call: Callable[..., Any], once: bool = False) -> None:
+    def add(self, event: str, call: Callable[..., Any] | None = None, once: bool = False) -> Any:
+        """Adds an observer and returns it; without one, returns the decorator that does."""
         if event not in self._names:
             raise LocalProtocolError(f"there is no event {event!r} to observe here, only {', '.join(self._names)}")
+        if call is None:
+            return lambda observer: self.add(event, observer, once)
         self._table.add(event, observer_of(event, call, once=once))
+        return call
 
     def remove(self, event: str, call: Callable[..., Any] | None = None) -> None:
         """Removes all observers of an event, or one; unknown ones are ignored."""

@@ -96,6 +96,9 @@ def test_every_number_must_be_above_0(config: Any, name: str, value: object) -> 
         ({"transports": ()}, "transports"),
         ({"transports": ("polling", "webtransport")}, "webtransport"),
         ({"transports": "polling"}, "tuple"),
+        ({"cors": "*"}, "CorsPolicy"),
+        ({"cookie": True}, "SessionCookie"),
+        ({"http_compression": False}, "HttpCompression"),
     ],
 )
 def test_values_that_make_no_sense(options: dict[str, Any], hint: str) -> None:

@@ -192,6 +192,21 @@ def test_an_observer_may_take_itself_back() -> None:
     assert reports == []
 
 
+def test_observers_by_decorator_get_what_they_take() -> None:
+    observers, reports = make_observers()
+    heard: list[tuple[Any, ...]] = []
+
+    @observers.add("a")  # type: ignore[untyped-decorator]
+    def one(value: int) -> None:
+        heard.append((value,))
+
+    observers.add("b", lambda *values: heard.append(values))
+    observers.notify("a", 1, 2)
+    observers.notify("b", 1, 2)
+    assert heard == [(1,), (1, 2)]
+    assert reports == []
+
+
 def test_observers_are_checked() -> None:
     observers, _ = make_observers()
     with pytest.raises(LocalProtocolError, match=r"'c'.*a, b"):

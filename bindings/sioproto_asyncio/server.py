@@ -118,11 +118,21 @@ class Server(HostedServer):
         Clients are told by the end of their connection, so stock clients come back as soon as there is a server again.
         Calling it again waits for the same end.
         """
-        for listener in self._listeners:
-            listener.close()
-        if self._asyncio.loop is None:
+        loop = self._asyncio.loop
+        if loop is None:
             return
-        await self.stop(self._grace if grace is None else grace)
+        stopped = self.stop(self._grace if grace is None else grace)
+        # A listener that is closed at once makes asyncio drop, and never close, what it accepted in this very turn.
+        for listener in self._listeners:
+            for sock in listener.sockets:
+                with suppress(NotImplementedError):  # Windows accepts in another way, without that fault
+                    loop.remove_reader(sock.fileno())
+        try:
+            await asyncio.sleep(0)
+        finally:
+            for listener in self._listeners:
+                listener.close()
+        await stopped
         self._wire.shutdown()
         self._asyncio.pump()
         with suppress(TimeoutError):

@@ -14,11 +14,11 @@ except ModuleNotFoundError as error:
         f'sioproto_wire needs {error.name}, which comes with: pip install "sioproto[wire]"', name=error.name
     ) from error
 
-from sioproto_wire.config import WireConfig
+from sioproto_wire.config import PerMessageDeflate, WireConfig
 from sioproto_wire.connection import Connection
 from sioproto_wire.environment import real_environment
 from sioproto_wire.server import Core, ServerWire
 
-__all__ = ["Connection", "Core", "ServerWire", "WireConfig", "real_environment"]
+__all__ = ["Connection", "Core", "PerMessageDeflate", "ServerWire", "WireConfig", "real_environment"]
 
 del _h11, _wsproto

@@ -17,8 +17,8 @@ class PerMessageDeflate:
     """Compression of WebSocket messages, both ways, for clients that offer it (RFC 7692).
 
     Packets that are sent with ``compress`` false are not compressed. Nothing else runs while a message is compressed,
-    which takes some 25 ms for a megabyte at the default level. A page that mixes secrets with text of strangers in
-    one message lets those learn about the secrets by its compressed length.
+    which takes some tens of milliseconds for a megabyte. Where one message mixes secrets with text of strangers, its
+    compressed length tells those about the secrets.
     """
 
     threshold: int = 1024

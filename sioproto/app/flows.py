@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sioproto.engineio.request import Exchange, Request, Response
-from sioproto.errors import ConnectError, Forbidden
+from sioproto.errors import ConnectError, Forbidden, LocalProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,11 @@ async def connect(
             if not ticket.alive:
                 return
     except ConnectError as refusal:
-        core.refuse(ticket, refusal.message, refusal.data)
+        try:
+            core.refuse(ticket, refusal.message, refusal.data)
+        except LocalProtocolError as error:  # what it says cannot be sent
+            report(error, f"middleware of {socket.namespace.name}")
+            core.refuse(ticket, "Internal server error")
     except Exception as error:  # a user's code: the client learns nothing of it
         report(error, f"middleware of {socket.namespace.name}")
         core.refuse(ticket, "Internal server error")

@@ -47,8 +47,8 @@ class Server(Sending):
     ``fallback(request, body)`` answers requests that are not Socket.IO's with a ``Response``, or None for 404.
     ``allow_request(request)`` raises ``Forbidden`` to refuse a session before it opens.
     ``generate_id(request)`` makes the ids of sessions, ``bundle`` is the JavaScript client to serve. Hooks may be
-    ``def`` or ``async def``. ``loads`` and ``dumps`` replace the JSON codec. ``max_parked`` is how many bytes of a
-    client's events may wait for handlers before reading from it stops.
+    ``def`` or ``async def``, but ``generate_id`` may not wait. ``loads`` and ``dumps`` replace the JSON codec.
+    ``max_parked`` is how many bytes of a client's events may wait for handlers before reading from it stops.
     """
 
     def __init__(
@@ -165,6 +165,18 @@ class Server(Sending):
     def off_any(self, handler: Callable[..., Any] | None = None) -> None:
         """Removes one catch-all of the main namespace, or all of them."""
         self.sockets.off_any(handler)
+
+    def any_listeners(self) -> tuple[Callable[..., Any], ...]:
+        """Returns the catch-alls of the main namespace."""
+        return self.sockets.any_listeners()
+
+    @overload
+    def on_server_event(self, event: str, handler: H) -> H: ...
+    @overload
+    def on_server_event(self, event: str, handler: None = None) -> Callable[[H], H]: ...
+    def on_server_event(self, event: str, handler: Any = None) -> Any:
+        """Registers a handler for what other servers sent in the main namespace; see ``Namespace.on_server_event``."""
+        return self.sockets.on_server_event(event, handler)
 
     # Sending in the main namespace: see Sending
 

@@ -5,7 +5,7 @@ Nearly no session has any, so the table is made when the first observer comes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from sioproto.engineio.packet import PacketType
 from sioproto.handlers import Observers
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sioproto.frame import Frame
+
+C = TypeVar("C", bound="Callable[..., Any]")
 
 SESSION_EVENTS = ("upgrading", "upgrade", "packet", "packet_create", "flush", "drain", "heartbeat", "close")
 
@@ -26,19 +28,27 @@ class Observed:
     def __init__(self) -> None:
         self._observers: Observers | None = None
 
-    def on(self, event: str, call: Callable[..., Any]) -> None:
-        """Calls an observer in place whenever ``event`` happens.
+    @overload
+    def on(self, event: str, call: C) -> C: ...
+    @overload
+    def on(self, event: str, call: None = None) -> Callable[[C], C]: ...
+    def on(self, event: str, call: Any = None) -> Any:
+        """Calls an observer in place whenever ``event`` happens; a decorator, or with the observer as second argument.
 
         ``upgrading(transport)`` and ``upgrade(transport)``, with the new one; ``packet(type, data)``;
         ``packet_create(type, data)``, which may be written ``packetCreate``; ``flush(frames)``; ``drain()``: the outbox
         was handed to the transport; ``heartbeat()``; ``close(reason, description)``. Raises ``LocalProtocolError`` for
         any other name.
         """
-        self._observe(event, call, once=False)
+        return self._observe(event, call, once=False)
 
-    def once(self, event: str, call: Callable[..., Any]) -> None:
+    @overload
+    def once(self, event: str, call: C) -> C: ...
+    @overload
+    def once(self, event: str, call: None = None) -> Callable[[C], C]: ...
+    def once(self, event: str, call: Any = None) -> Any:
         """Like ``on``, for the next time only."""
-        self._observe(event, call, once=True)
+        return self._observe(event, call, once=True)
 
     def off(self, event: str, call: Callable[..., Any] | None = None) -> None:
         """Takes back one observer, or all of an event."""
@@ -49,10 +59,10 @@ class Observed:
         """Takes what an observer raised."""
         raise NotImplementedError
 
-    def _observe(self, event: str, call: Callable[..., Any], *, once: bool) -> None:
+    def _observe(self, event: str, call: Any, *, once: bool) -> Any:
         if self._observers is None:
             self._observers = Observers(SESSION_EVENTS, self.report)
-        self._observers.add(canonical(event), call, once)
+        return self._observers.add(canonical(event), call, once)
 
     def _notify(self, event: str, *args: Any) -> None:
         if self._observers is not None:

@@ -7,7 +7,7 @@ things are to be pulled: ``events()``, ``take_dirty()`` and ``next_deadline()``.
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from sioproto.engineio import http
 from sioproto.engineio.events import (
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from sioproto.engineio.request import Headers
     from sioproto.engineio.session import Session
     from sioproto.environment import Environment
+
+    Middleware = Callable[[Request, Headers], Response | None]
+
+C = TypeVar("C", bound="Callable[..., Any]")
 
 ENGINE_EVENTS = ("initial_headers", "headers", "connection_error")
 
@@ -66,7 +70,7 @@ class EngineServer:
         """Whether new sessions are taken; otherwise they get HTTP 503."""
         self._bundle = bundle
         self._intercepts = bundle is not None
-        self._middlewares: list[Callable[[Request, Headers], Response | None]] = []
+        self._middlewares: list[Middleware] = []
         self.guard: Callable[[], None] = guard or _anywhere
         """Raises when a command is given from a place where the core does not live, such as a foreign thread."""
         self._wake = wake
@@ -93,7 +97,11 @@ class EngineServer:
         """How many sessions there are."""
         return len(self.sessions)
 
-    def on(self, event: str, call: Callable[..., Any]) -> None:
+    @overload
+    def on(self, event: str, call: C) -> C: ...
+    @overload
+    def on(self, event: str, call: None = None) -> Callable[[C], C]: ...
+    def on(self, event: str, call: Any = None) -> Any:
         """Observes ``initial_headers(headers, request)``, ``headers(headers, request)`` or
         ``connection_error(refused)``.
 
@@ -101,9 +109,9 @@ class EngineServer:
         once a session, ``headers`` for every response but refusals. ``refused`` is a ``RequestRefused``. An observer
         may neither wait nor call back into the core. Raises ``LocalProtocolError`` for any other name.
         """
-        self.observers.add(event, call)
+        return self.observers.add(event, call)
 
-    def use(self, middleware: Callable[[Request, Headers], Response | None]) -> None:
+    def use(self, middleware: Middleware) -> Middleware:
         """Runs ``middleware(request, headers)`` for each of Engine.IO's requests, upgrades included, before any check.
 
         It may add to ``headers``, which go out with the answer, or return a ``Response``, which is the answer. Raising
@@ -113,6 +121,7 @@ class EngineServer:
             raise LocalProtocolError("an engine middleware may not wait: use a plain function")
         self._middlewares.append(middleware)
         self._intercepts = True
+        return middleware
 
     # Inputs
 

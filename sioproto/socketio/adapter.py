@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from sioproto.errors import LocalProtocolError
 from sioproto.handlers import Observers
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from sioproto.socketio.namespace import Namespace
     from sioproto.socketio.remote import SocketLike
     from sioproto.socketio.socket import Socket
+
+
+C = TypeVar("C", bound="Callable[..., Any]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,11 @@ class Adapter(ABC):
     def close(self) -> None:
         """Lets go of what the adapter holds outside this process."""
 
-    def on(self, event: str, call: Callable[..., Any]) -> None:
+    @overload
+    def on(self, event: str, call: C) -> C: ...
+    @overload
+    def on(self, event: str, call: None = None) -> Callable[[C], C]: ...
+    def on(self, event: str, call: Any = None) -> Any:
         """Observes ``create_room(room)``, ``join_room(room, id)``, ``leave_room(room, id)`` or ``delete_room(room)``.
 
         An observer is called in place and may neither wait nor change rooms.
@@ -134,7 +141,8 @@ class MemoryAdapter(Adapter):
         own = self.sids.setdefault(socket, {})
         for room in rooms:
             if room not in own:
-                if len(own) >= self._limit:
+                # Its own room is entered when it is accepted, where nobody could handle an error.
+                if len(own) >= self._limit and room != socket.id:
                     raise LocalProtocolError(f"a socket may be in {self._limit} rooms (option max_rooms)")
                 own[room] = None
                 members = self.rooms.get(room)
@@ -229,10 +237,10 @@ class MemoryAdapter(Adapter):
     def close(self) -> None:
         """Nothing is held outside this process."""
 
-    def on(self, event: str, call: Callable[..., Any]) -> None:
+    def on(self, event: str, call: Any = None) -> Any:
         if self._observers is None:
             self._observers = Observers(ROOM_EVENTS, self._namespace.server.engine.report)
-        self._observers.add(event, call)
+        return self._observers.add(event, call)
 
     def _leave(self, socket: Socket, room: str) -> None:
         members = self.rooms[room]

@@ -45,9 +45,9 @@ class Listening:
         A lifecycle name (``connection``, ``disconnecting``, ``disconnect``, ``error``, and on a server
         ``new_namespace``) registers for that, every other name for the client's event of that name; ``wire=True``
         asks for a client's event whatever its name. Handlers of one socket run one after another in the order of
-        arrival; with ``concurrent=True`` the next one does not wait for this one, which runs beside it. Arguments that the handler
-        does not take are dropped; if it needs more than came, the event is reported to ``on_error`` and not
-        acknowledged.
+        arrival; with ``concurrent=True`` the next one does not wait for this one, which runs beside it. Arguments
+        that the handler does not take are dropped; if it needs more than came, the event is reported to ``on_error``
+        and not acknowledged.
 
         What the handler returns is the acknowledgement, if the client asked for one: nothing gives none, a tuple gives
         several arguments, anything else one. A keyword-only parameter ``ack`` takes the matter over: it is a callable

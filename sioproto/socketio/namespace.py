@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from sioproto.errors import LocalProtocolError
 from sioproto.handlers import Handlers, Listener
@@ -86,7 +86,11 @@ class Namespace(Listening, Sending):
     def _namespace(self) -> Namespace:
         return self
 
-    def on_server_event(self, event: str, handler: M | None = None) -> Any:
+    @overload
+    def on_server_event(self, event: str, handler: M) -> M: ...
+    @overload
+    def on_server_event(self, event: str, handler: None = None) -> Callable[[M], M]: ...
+    def on_server_event(self, event: str, handler: Any = None) -> Any:
         """Registers a handler for what other servers of a cluster sent with ``server_side_emit``; a decorator, too."""
         if handler is None:
             return lambda call: self.on_server_event(event, call)

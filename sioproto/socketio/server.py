@@ -367,6 +367,10 @@ class SocketServer:
             if socket is not None:
                 self._end(socket, "client namespace disconnect", None)
                 return
+            ticket = client.waiting.get(packet.namespace)
+            if ticket is not None:  # it changed its mind before it was answered
+                self._connecting.drop(ticket)
+                return
         else:
             raise RemoteProtocolError("a client may not send this packet")
         # A packet that was under way when its namespace ended is late, which is normal; one before any CONNECT is not.

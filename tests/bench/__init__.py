@@ -13,10 +13,11 @@ loop, which are our own parsers and loop.
 system can pin them. Servers take turns in rounds, in reverse order every other round, so that what slows the machine
 down for a while hits all alike. A ratio is taken inside one round; the table shows the median of these, and each.
 
-**The figure** is CPU seconds of the server's processes, user and system together, for each message. It barely depends
-on how fast the load generator is, nor on who else uses the machine; rates do, so they are shown but not compared. Costs
-for each message fall as load rises, since more is done at once: where a server was not busy, or the generator was the
-bottleneck, a note says so.
+**The figure** is CPU seconds of the server's processes, user and system together, for each message. It depends much
+less than a rate on how fast the load generator is and on who else uses the machine, so rates are shown but not
+compared. It is not free of either: costs for each message fall as load rises, since more is done at once, and others
+who share the cores leave cold caches behind. Notes say where a server was not busy, where the generator was the
+bottleneck, and for how long others held the cores. Where rounds disagree much, believe none of them.
 
 **The load generator** is plain Python with the standard library, so that this runs wherever the library runs. It is
 slower than one in C; what it must not be is wrong. It checks each acknowledgement against what was sent, and that each

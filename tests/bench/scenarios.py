@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.bench.loads import Address, Broadcast, Connecting, Echo, Load, Polling
+from tests.bench.loads import Address, Broadcast, Connecting, Echo, Load
+from tests.bench.polling import Polling
 
 if TYPE_CHECKING:
     from collections.abc import Callable

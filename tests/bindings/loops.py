@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-LIMIT = 5.0
+LIMIT = 30.0
 """Seconds for one test; a hang fails it instead of the whole run."""
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}

@@ -199,9 +199,7 @@ class WebSocket:
     async def send(self, *messages: str | bytes) -> None:
         """Sends messages, each in one frame, all in one piece."""
         await self.connection.send(
-            b"".join(
-                frame(TEXT, each.encode()) if isinstance(each, str) else frame(BINARY, each) for each in messages
-            )
+            b"".join(frame(TEXT, each.encode()) if isinstance(each, str) else frame(BINARY, each) for each in messages)
         )
 
     async def send_frame(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -187,6 +188,19 @@ async def test_closing_twice() -> None:
         await live.io.close()
         assert time.monotonic() - begun < 1.2
         assert await idle.rest() == b""
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_connection_that_is_accepted_while_the_server_closes(turns: int) -> None:
+    async with serving() as live:
+        # The kernel completes this without the loop, so what is varied is where on its way in the connection is met.
+        sock = socket.create_connection(("127.0.0.1", live.port))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await live.io.close(0.1)
+        connection = Connection(*await asyncio.open_connection(sock=sock))
+        assert await connection.rest() == b""
+        await connection.close()
 
 
 async def test_closing_again_may_shorten_the_time() -> None:

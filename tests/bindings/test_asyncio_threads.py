@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 THREADS = 8
 EMITS = 1000
 
+
 @pytest.mark.parametrize("transport", ["polling", "websocket"])
 async def test_many_threads_emit_each_in_its_order(transport: str) -> None:
     async with serving() as live:
@@ -60,9 +61,9 @@ async def test_results_and_exceptions_come_back() -> None:
         future = await asyncio.to_thread(live.io.from_thread, live.io.emit, "disconnect")
         with pytest.raises(LocalProtocolError, match='"disconnect" is a reserved event name'):
             await asyncio.wrap_future(future)
-        future = await asyncio.to_thread(live.io.from_thread, int, "x")
+        other = await asyncio.to_thread(lambda: live.io.from_thread(int, "x"))
         with pytest.raises(ValueError, match="invalid literal"):
-            await asyncio.wrap_future(future)
+            await asyncio.wrap_future(other)
         # Neither is a failure of the server.
         assert live.errors == []
 
@@ -89,9 +90,7 @@ async def test_a_pending_is_not_for_threads_but_its_result_is() -> None:
 
         client = await live.websocket()
         await client.join()
-        asking = asyncio.to_thread(
-            lambda: asyncio.run_coroutine_threadsafe(question(), loop).result(5)
-        )
+        asking = asyncio.to_thread(lambda: asyncio.run_coroutine_threadsafe(question(), loop).result(5))
         loop = asyncio.get_running_loop()
         task = asyncio.create_task(asking)
         assert await client.receive() == '420["question"]'

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sioproto import SessionCookie
 from tests.bindings.live import serving, settled
-from tests.bindings.raw import TRANSPORTS, head, upgrade
+from tests.bindings.raw import TRANSPORTS, Polling, WebSocket, head, upgrade
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,25 +131,21 @@ async def test_a_held_poll_is_released_for_the_probe() -> None:
     async with serving(upgrade_noop_interval=0.02) as live:
         polling = await live.polling()
         held = await polling.begin_get()
-        upgrading = await upgrade_begun(polling)
+        upgrading = await begin_upgrade(polling)
         assert (await held.answer()).packets == ["6"]
         await upgrading.send("5")
         live.io.engine.sessions[polling.sid].send("hello")
         assert await upgrading.receive() == "4hello"
 
 
-async def upgrade_begun(polling: Any) -> Any:
+async def begin_upgrade(polling: Polling) -> WebSocket:
     """Probes, and leaves out the ``5``."""
-    client = TRANSPORTS["websocket"](polling.address, polling.path, polling.tls)
-    client.sid = polling.sid
-    polling.connections.append(connection := await client.connect())
-    assert (await connection.upgrade(client.target("websocket"))).status == 101
-    from tests.bindings.raw import WebSocket
-
-    client.socket = WebSocket(connection)  # type: ignore[union-attr]
-    await client.send("2probe")
-    assert await client.receive() == "3probe"
-    return client
+    connection = await polling.connect()
+    assert (await connection.upgrade(polling.target("websocket"))).status == 101
+    candidate = WebSocket(connection)
+    await candidate.send("2probe")
+    assert await candidate.receive() == "3probe"
+    return candidate
 
 
 async def test_requests_in_small_pieces_and_pipelined() -> None:
@@ -183,8 +180,8 @@ async def test_tls(transport: str) -> None:
         text = "x" * 600_000
         await client.send(f'42["echo","{text}"]')
         assert await client.receive() == f'42["echo","{text}"]'
-        if transport == "polling":
-            upgraded = await upgrade(client)  # type: ignore[arg-type]
+        if isinstance(client, Polling):
+            upgraded = await upgrade(client)
             await upgraded.send('42["echo",1]')
             assert await upgraded.receive() == '42["echo",1]'
 
@@ -233,8 +230,6 @@ async def test_two_addresses_at_once(tmp_path: Path) -> None:
 
 
 async def test_initial_headers_and_cookie() -> None:
-    from sioproto import SessionCookie
-
     async with serving(cookie=SessionCookie()) as live:
         seen: list[str] = []
         live.io.engine.on("initial_headers", lambda headers, request: headers.append(("X-First", "yes")))

@@ -83,7 +83,8 @@ def test_the_handshake_has_nine_fields(play: Play) -> None:
     printed, _ = play("handshake")
     (handshake,) = map(json.loads, printed)
     headers, query = handshake["headers"], handshake["query"]
-    assert list(handshake) == "headers query auth time issued url address xdomain secure".split()
+    fields = ["headers", "query", "auth", "time", "issued", "url", "address", "xdomain", "secure"]
+    assert list(handshake) == fields
     assert headers["x-page"] == "seed"
     assert headers["host"].startswith("127.0.0.1:")
     assert (query["EIO"], query["transport"], query["page"]) == ("4", "polling", "seed")

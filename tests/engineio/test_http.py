@@ -566,9 +566,7 @@ def test_session_cookie(cookie: SessionCookie | None, value: str | None) -> None
     assert session_cookie(EngineConfig(cookie=cookie), "ab-_/; (!)") == value
 
 
-@pytest.mark.parametrize(
-    ("query", "wanted"), [("b64=1", True), ("b64=0", True), ("b64=", False), ("", False)]
-)
+@pytest.mark.parametrize(("query", "wanted"), [("b64=1", True), ("b64=0", True), ("b64=", False), ("", False)])
 def test_base64_for_clients_without_binary_frames(query: str, wanted: bool) -> None:
     assert wants_base64(request(query)) is wanted
 
@@ -700,9 +698,7 @@ def test_compression_has_a_threshold_and_may_be_off() -> None:
     assert compress_body(b"4" * 1023, asked, PLAIN) == (b"4" * 1023, [])
     assert compress_body(b"4" * 1024, asked, PLAIN)[1] != []
     assert compress_body(BODY, asked, EngineConfig(http_compression=None)) == (BODY, [])
-    stored, _ = compress_body(
-        b"4" * 20, asked, EngineConfig(http_compression=HttpCompression(threshold=0, level=0))
-    )
+    stored, _ = compress_body(b"4" * 20, asked, EngineConfig(http_compression=HttpCompression(threshold=0, level=0)))
     assert len(stored) > 20
 
 
@@ -748,9 +744,7 @@ NAMES = st.sampled_from(
     ]
 )
 VALUES = (
-    st.sampled_from(
-        ["http://a", "a:80", "null", "[::1", "]", "1.1.1.1, ,", "gzip;q=0.", "same-origin", "://", "%25"]
-    )
+    st.sampled_from(["http://a", "a:80", "null", "[::1", "]", "1.1.1.1, ,", "gzip;q=0.", "same-origin", "://", "%25"])
     | ANYTHING
     | st.text(st.characters(max_codepoint=255))
 )

@@ -291,6 +291,16 @@ def test_ids_that_do_not_do(query: str, transport: str) -> None:
     assert len(driver.core.sessions) == 1
 
 
+def test_ids_may_not_be_waited_for() -> None:
+    async def late(request: Request) -> str:
+        return "late"
+
+    with pytest.raises(LocalProtocolError, match="plain function"):
+        drive_engine(generate_id=late)  # type: ignore[arg-type]
+    driver = drive_engine(generate_id=lambda request: 7)  # type: ignore[arg-type, return-value]
+    assert driver.client().opening.code == 3
+
+
 # -- middlewares, the client bundle, other requests
 
 
@@ -335,6 +345,20 @@ def test_a_middleware_that_fails(middleware: Any) -> None:
     assert refusals(driver)[0][1]["name"] == "MIDDLEWARE_FAILURE"
     assert [event.where for event in driver.told(ObserverFailed)] == ["engine middleware"]
 
+    async def late(request: Request, headers: list[tuple[str, str]]) -> None: ...
+
+    with pytest.raises(LocalProtocolError, match="may not wait"):
+        driver.core.use(late)  # type: ignore[arg-type]
+
+
+def test_a_preflight_is_answered() -> None:
+    driver = drive_engine(cors=CorsPolicy(origins=("https://app.example",)))
+    asks = [("origin", "https://app.example"), ("access-control-request-method", "POST")]
+    call = driver.request(Request("OPTIONS", "/socket.io/?EIO=4&transport=polling", asks))
+    assert call.status == 204
+    assert call.header("Access-Control-Allow-Origin") == "https://app.example"
+    assert driver.told(RequestRefused) == []
+
 
 def test_the_client_bundle() -> None:
     clock = Clock()
@@ -345,6 +369,8 @@ def test_the_client_bundle() -> None:
     def fetch(name: str, *headers: tuple[str, str], method: str = "GET") -> Call:
         return driver.request(Request(method, f"/socket.io/{name}", list(headers)))
 
+    packed = fetch("socket.io.min.js", ("accept-encoding", "gzip"))
+    assert packed.header("Content-Encoding") is None  # too small to be worth it
     code = fetch("socket.io.min.js?x=1")
     assert (code.status, code.body) == (200, "code")
     assert code.header("Content-Type") == "application/javascript; charset=utf-8"
@@ -395,15 +421,13 @@ def test_the_driver_is_woken_once_a_turn() -> None:
     clock = Clock()
     core = EngineServer(drive_engine().core.config, make_environment(clock), wake=wakes.append)
     driver = EngineDriver(core, clock)
-    client = driver.client("websocket")
-    wakes.clear()
-    for _ in range(3):
-        client.session.send("x")
-    assert wakes == [False]
-    driver.settle()
-    wakes.clear()
-    client.session.send("y")
-    assert wakes == [False]
+    sessions = [driver.client(transport).session for transport in ("websocket", "polling", "websocket")]
+    for _ in range(2):
+        wakes.clear()
+        for session in sessions * 2:
+            session.send("x")
+        assert wakes == [False]
+        driver.settle()
 
 
 @pytest.mark.parametrize("loops", [True, False])
@@ -460,6 +484,21 @@ def test_exchanges_and_links_know_their_owner() -> None:
     assert isinstance(carriers[0], Exchange)
     assert carriers[1] is exchange.link
     assert core.take_dirty() == []
+
+
+def test_frames_that_are_not_taken_at_once_keep_their_order() -> None:
+    driver = drive_engine()
+    client = driver.client("websocket")
+    core, link = driver.core, client.link
+    client.session.send("1")
+    assert core.take_dirty() == [link]
+    client.session.send("2")
+    assert core.take_dirty() == []  # it is known to have something
+    client.session.send("3")
+    core.take_dirty()
+    assert [frame.data for frame in link.take()] == ["41", "42", "43"]
+    client.session.send("4")
+    assert core.take_dirty() == [link]
 
 
 def test_a_timeout_that_comes_too_early_does_nothing() -> None:

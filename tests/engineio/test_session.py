@@ -880,6 +880,22 @@ def test_closing_a_websocket() -> None:
     assert ends(driver) == [("forced close", None)]
 
 
+def test_a_websocket_needs_no_close_packet() -> None:
+    driver = drive_engine()
+    client = driver.client("websocket")
+    client.session.close()
+    driver.settle()
+    assert client.over
+    assert "1" not in client.log
+    blocked = driver.client("websocket")
+    blocked.block()
+    blocked.session.close()
+    driver.settle()
+    blocked.unblock()
+    assert blocked.over
+    assert "1" not in blocked.log
+
+
 def test_closing_a_blocked_websocket_waits_for_it() -> None:
     driver = drive_engine()
     client = driver.client("websocket")

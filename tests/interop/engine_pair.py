@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sioproto import CorsPolicy, Forbidden, Request, Response, SessionCookie
 from sioproto_asyncio import Server
+from sioproto_wire import PerMessageDeflate
 from tests.bindings.raw import HANDSHAKE, Answer, Connection, Ended, Polling, WebSocket, WebSockets, head
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"cors": {"origin": APP, "credentials": True}},
         {"cors": CorsPolicy(origins=(APP,), credentials=True)},
     ),
+    "deflate": ({"perMessageDeflate": True}, {"per_message_deflate": PerMessageDeflate()}),
     "refusing": ({}, {}),
     "forbidding": ({}, {}),
     "failing": ({}, {}),
@@ -109,6 +111,7 @@ def build(io: Server, name: str, log: list[Any]) -> None:
         socket.emit("said", "last")
         socket.conn.close()
 
+    io.on("quiet", lambda socket, data: socket.compress(False).emit("said", data))
     io.on("close", lambda socket: socket.conn.close())
     io.on("discard", lambda socket: socket.conn.close(discard=True))
     io.on("leave", lambda socket: socket.disconnect(close=True))

@@ -34,7 +34,8 @@ class Stock:
         self.process = node.popen("stock_client.mjs")
         self._ids = count()
         self._waiting: dict[int, Future[Any]] = {}
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     async def __call__(self, code: str, **args: Any) -> Any:
         """Runs JavaScript and returns what it returns. Raises ``ScriptFailed`` if it throws."""
@@ -53,6 +54,8 @@ class Stock:
 
     def close(self) -> None:
         """Ends the process."""
+        self.process.kill()
+        self._reader.join()
         with self.process:
             pass
 

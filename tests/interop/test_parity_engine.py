@@ -579,9 +579,30 @@ async def a_bad_payload(server: Target) -> Any:
 async def the_last_packets(server: Target) -> Any:
     session = await server.joined("polling")
     await session.send('42["last"]')
-    found = []
+    found: list[str] = []
     while not found or not found[-1].endswith("1"):
         found.append((await session.get()).body.decode())
+    return found
+
+
+@different("WS-08", [0xC1, 0x81], [0xC1, 0xC1], options="deflate")
+async def the_wish_not_to_be_compressed(server: Target) -> Any:
+    # With context takeover the reference server compresses small messages, too.
+    offer = "permessage-deflate; server_no_context_takeover"
+    answer, socket = await server.websocket(WEBSOCKET, ("Sec-WebSocket-Extensions", offer))
+    assert answer.headers["sec-websocket-extensions"].startswith("permessage-deflate")
+    await socket.receive()
+    await socket.send("40")
+    await socket.receive()
+    found = []
+    for event in ("say", "quiet"):
+        await socket.send("42" + json.dumps([event, "x" * 5000]))
+        first, size = await socket.connection.exactly(2)
+        assert size < 127
+        if size == 126:
+            size = int.from_bytes(await socket.connection.exactly(2), "big")
+        await socket.connection.exactly(size)
+        found.append(first)
     return found
 
 

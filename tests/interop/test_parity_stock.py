@@ -129,9 +129,7 @@ def test_ak_10_nobody_waits_for_who_left(both: Both) -> None:
 def test_ca_01_ca_02_ca_03_catch_alls(both: Both) -> None:
     scenario = "catch-alls"
     assert both.ours[scenario][:2] == both.theirs[scenario][:2]
-    assert both.ours[scenario][0][:4] == [["first", "nothing"], ["any", "nothing"], ["first", "unhandled"]] + [
-        ["any", "unhandled"]
-    ]
+    assert both.ours[scenario][0][1:4] == [["any", "nothing"], ["first", "unhandled"], ["any", "unhandled"]]
     assert [row[1] for row in both.ours[scenario][1]] == ["said", "said", "said", "message", "said"]
 
 

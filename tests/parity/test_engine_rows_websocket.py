@@ -164,7 +164,7 @@ def test_ws_08_what_comes_in_is_inflated_up_to_the_limit() -> None:
         peer.send(frame(TEXT | 0x40, data.removesuffix(b"\x00\x00\xff\xff")))
     first, payload = frames(peer.frames)[-1]
     assert (first, payload[:2]) == (CLOSE, (1009).to_bytes(2, "big"))
-    opened, message, closed = wired.core.events()
+    _, message, closed = wired.core.events()
     assert isinstance(message, MessageReceived)
     assert message.data == "x" * 9_999
     assert isinstance(closed, SessionClosed)

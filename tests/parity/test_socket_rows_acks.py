@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from sioproto import Ack, AckTimeout, Disconnected, Socket
-from sioproto.socketio import Handshake
 from sioproto.socketio.remote import RemoteSocket
 from tests.parity.scene import Scene
 
@@ -120,7 +119,7 @@ def test_ak_05_timeout() -> None:
     scene.advance(5)
     alice.send('30["late"]')
     assert early.result() == "on time"
-    with pytest.raises(AckTimeout, match="^operation has timed out$"):
+    with pytest.raises(AckTimeout, match=r"^operation has timed out$"):
         late.result()
 
 
@@ -257,8 +256,8 @@ def test_ak_13_a_handler_that_raises_sends_no_answer() -> None:
 def test_ak_14_a_remote_socket_gives_one_answer() -> None:
     scene = Scene()
     alice = scene.client()
-    handshake: Handshake = alice.socket.handshake
-    remote = RemoteSocket(scene.io.sockets, alice.ids["/"], handshake, alice.socket.rooms, alice.socket.data)
+    socket = alice.socket
+    remote = RemoteSocket(scene.io.sockets, socket.id, socket.handshake, socket.rooms, socket.data)
     answer, late = remote.emit_with_ack("ask"), remote.timeout(2).emit_with_ack("ask")
     alice.send('30["yes"]')
     assert answer.result() == "yes"

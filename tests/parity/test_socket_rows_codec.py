@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ class Receiver:
 
 
 def test_sc_01_types() -> None:
-    names = "CONNECT DISCONNECT EVENT ACK CONNECT_ERROR BINARY_EVENT BINARY_ACK".split()
+    names = ["CONNECT", "DISCONNECT", "EVENT", "ACK", "CONNECT_ERROR", "BINARY_EVENT", "BINARY_ACK"]
     assert {each.name: each.value for each in PacketType} == {name: value for value, name in enumerate(names)}
 
 
@@ -70,8 +71,6 @@ def test_sc_03_binary_is_found_wherever_it_is(value: Any) -> None:
 
 
 def test_sc_03_what_json_does_not_know_is_refused_at_once() -> None:
-    from datetime import UTC, datetime
-
     scene = Scene()
     with pytest.raises(LocalProtocolError):
         scene.io.emit("e", datetime(2026, 11, 23, tzinfo=UTC))

@@ -15,7 +15,7 @@ def test_so_20_connected_changes_at_acceptance_and_at_the_end() -> None:
     seen: list[tuple[str, bool]] = []
     scene.io.use(lambda socket: seen.append(("middleware", socket.connected)))
     for event in ("connection", "disconnecting", "disconnect"):
-        scene.io.on(event, lambda socket, *_, event=event: seen.append((event, socket.connected)))  # type: ignore[misc]
+        scene.io.on(event, lambda socket, *_, event=event: seen.append((event, socket.connected)))
     alice = scene.client()
     socket = alice.socket
     assert socket.connected

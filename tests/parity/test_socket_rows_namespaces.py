@@ -137,7 +137,7 @@ def test_ns_04_a_client_that_goes_meanwhile_is_cleaned_up_without_events() -> No
 
     scene.io.use(lambda socket: seen.append("second middleware"))
     for event in ("connection", "disconnecting", "disconnect"):
-        scene.io.on(event, lambda socket, *_, event=event: seen.append(event))  # type: ignore[misc]
+        scene.io.on(event, lambda socket, *_, event=event: seen.append(event))
     alice = scene.open()
     alice.send("0")
     alice.close()
@@ -178,7 +178,7 @@ def test_ns_07_events_of_other_servers_have_handlers_of_their_own() -> None:
     scene = Scene()
     seen: list[Any] = []
 
-    @scene.io.sockets.on_server_event("hello")
+    @scene.io.on_server_event("hello")
     def hello(*args: Any) -> None:
         seen.append(args)
 
@@ -238,7 +238,7 @@ def test_dn_03_existing_names_come_first_then_parents_in_their_order() -> None:
     seen: list[str] = []
     for label in ("first", "second"):
         parent = scene.io.of(re.compile("/x.*" if label == "first" else "/.*"))
-        parent.on("connection", lambda socket, label=label: seen.append(f"{label} {socket.namespace.name}"))  # type: ignore[misc]
+        parent.on("connection", lambda socket, label=label: seen.append(f"{label} {socket.namespace.name}"))
     alice = scene.client("/admin")
     alice.connect("/x1")
     alice.connect("/y1")

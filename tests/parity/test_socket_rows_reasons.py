@@ -1,4 +1,4 @@
-"""How sockets end, row by row: every reason, the order of what happens, never twice (SO-27 to SO-32, DR-01 to DR-10)."""
+"""How sockets end, row by row: every reason, in which order, never twice (SO-27 to SO-32, DR-01 to DR-10)."""
 
 from __future__ import annotations
 

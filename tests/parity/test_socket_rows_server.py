@@ -19,7 +19,7 @@ def test_sv_01_options_go_by_name_to_the_constructor() -> None:
     io = sioproto_asyncio.Server(ping_interval=10.0, connect_timeout=5.0, path="/ws")
     assert io.engine_config.ping_interval == 10.0
     assert io.engine_config.path == "/ws"
-    with pytest.raises(OptionError, match="'ping_intervall'.*'ping_interval'"):
+    with pytest.raises(OptionError, match=r"'ping_intervall'.*'ping_interval'"):
         sioproto_asyncio.Server(ping_intervall=10.0)  # type: ignore[call-arg]  # what is refused
     with pytest.raises(OptionError, match="above 0"):
         sioproto_asyncio.Server(connect_timeout=0)

@@ -41,7 +41,8 @@ def test_ca_01_a_catch_all_gets_every_event_before_anybody_else() -> None:
 def test_ca_01_a_catch_all_never_answers() -> None:
     scene = Scene()
     alice = scene.client()
-    alice.socket.on_any(lambda event: "not an answer")
+    scene.io.on_any(lambda socket, event: "not an answer")
+    assert len(scene.io.any_listeners()) == 1
     alice.send('27["a"]')
     assert alice.take() == []
     alice.socket.on("a", lambda: "the answer")
@@ -208,7 +209,9 @@ def test_ut_02_a_remote_socket_acts_through_its_room() -> None:
     socket.data["name"] = "alice"
     remote = RemoteSocket(scene.io.sockets, socket.id, socket.handshake, socket.rooms, socket.data)
     remote.data["name"] = "a copy"
-    assert (remote.id, remote.rooms, socket.data) == (socket.id, {socket.id}, {"name": "alice"})
+    assert remote.id == socket.id
+    assert remote.rooms == {socket.id}
+    assert socket.data == {"name": "alice"}
     remote.emit("hello", 1)
     remote.send("hi")
     remote.join("a", "b")
@@ -282,7 +285,7 @@ def test_ut_01_room_events_are_told_by_the_adapter() -> None:
     seen: list[Any] = []
     adapter = scene.io.of("/chat").adapter
     for event in ("create_room", "join_room", "leave_room", "delete_room"):
-        adapter.on(event, lambda *args, event=event: seen.append((event, *args)))  # type: ignore[misc]
+        adapter.on(event, lambda *args, event=event: seen.append((event, *args)))
     alice = scene.client("/chat")
     sid = alice.ids["/chat"]
     assert seen == [("create_room", sid), ("join_room", sid, sid)]

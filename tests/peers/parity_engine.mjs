@@ -49,6 +49,7 @@ const serve = (name, options) =>
     });
     io.on("connection", (socket) => {
       socket.on("say", (...args) => args.forEach((each) => socket.emit("said", each)));
+      socket.on("quiet", (data) => socket.compress(false).emit("said", data));
       socket.on("close", () => socket.conn.close());
       socket.on("last", () => {
         socket.emit("said", "last");

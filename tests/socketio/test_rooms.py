@@ -9,10 +9,19 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from sioproto import Adapter, BroadcastOperator, LocalProtocolError, ReservedEventError, Socket
+from sioproto import (
+    AckTimeout,
+    Adapter,
+    BroadcastOperator,
+    Disconnected,
+    LocalProtocolError,
+    ReservedEventError,
+    Socket,
+)
 from sioproto.engineio import Link, ObserverFailed
-from sioproto.socketio import MemoryAdapter, Selection
-from tests.virtual import Client, SocketDriver, drive_sockets
+from sioproto.socketio import ConnectAsked, MemoryAdapter, Selection, SocketServer
+from sioproto.socketio.remote import RemoteSocket
+from tests.virtual import Client, Clock, SocketDriver, drive_sockets, make_configs, make_environment
 
 ROOMS = ["a", "b", "c"]
 
@@ -84,9 +93,8 @@ def test_whom_a_broadcast_reaches() -> None:
         operator.emit("x")
         assert each.got() == names
         assert operator.count_sockets().result() == len(names)
-        assert [socket.id for socket in operator.fetch_sockets().result()] == [
-            socket.id for name, socket in each.sockets.items() if name in names
-        ]
+        found = [socket.id for socket in operator.fetch_sockets().result()]
+        assert sorted(found) == sorted(each.sockets[name].id for name in names)
 
 
 def test_operators_do_not_change() -> None:
@@ -222,22 +230,17 @@ def test_too_many_rooms() -> None:
     assert b.rooms == {b.id, "b", "c"}
 
 
-def test_rooms_of_a_middleware_leave_room_for_the_socket_itself() -> None:
-    """A socket that is in as many rooms as it may be before it is accepted, is accepted, or refused; nothing between."""
+def test_the_rooms_of_a_middleware_do_not_keep_a_socket_from_its_own() -> None:
     driver = drive_sockets(max_rooms=2)
     driver.accepts = False
     client = driver.client("websocket")
     client.send("40")
-    ticket = driver.log[0].ticket
-    socket = ticket.socket
-    try:
-        socket.join("a", "b")
-    except LocalProtocolError:
-        assert len(socket.rooms) <= 1
-    driver.core.accept(ticket)
+    [asked] = driver.told(ConnectAsked)
+    asked.socket.join("a", "b")
+    driver.core.accept(asked.ticket)
     driver.settle()
-    assert socket.connected
-    assert socket.id in socket.rooms
+    assert asked.socket.connected
+    assert asked.socket.rooms == {"a", "b", asked.socket.id}
     assert len(client.take()) == 1
 
 
@@ -287,6 +290,103 @@ def test_an_observer_of_rooms_that_fails() -> None:
     _, socket = driver.join()
     assert socket.rooms == {socket.id}
     assert [(event.error, event.where) for event in driver.told(ObserverFailed)] == [(error, "join_room")]
+
+
+# -- how it is sent
+
+
+def test_modifiers_of_one_socket() -> None:
+    each = Sockets()
+    a = each.sockets["a"]
+    a.volatile.compress(False).emit("one")
+    a.compress(False).volatile.send("two")
+    a.timeout(1.0).compress(True).emit("three")
+    each.driver.settle()
+    assert each.clients["a"].take() == ['42["one"]', '42["message","two"]', '42["three"]']
+    for operator, names in (
+        (a.volatile.broadcast, "bc"),
+        (a.compress(False).to("a"), "b"),
+        (a.volatile.in_("a"), "b"),
+        (a.timeout(1.0).except_("b"), "c"),
+        (a.volatile.local, "bc"),
+    ):
+        operator.emit("x")
+        assert each.got() == names
+    each.clients["a"].block()
+    a.volatile.compress(False).timeout(1.0).emit("dropped")
+    a.compress(False).volatile.send("dropped")
+    each.clients["c"].block()
+    a.volatile.broadcast.emit("dropped")
+    each.driver.settle()
+    each.clients["a"].unblock()
+    each.clients["c"].unblock()
+    assert each.got() == "b"
+
+
+@pytest.mark.parametrize("compress", [True, False])
+@pytest.mark.parametrize("kind", ["socket", "broadcast", "ack"])
+def test_who_does_not_want_compression(kind: str, compress: bool) -> None:
+    driver = drive_sockets()
+    client, socket = driver.join("polling", headers=[("accept-encoding", "gzip")])
+    poll = client.call
+    assert poll is not None
+    text = "x" * 5000
+    if kind == "socket":
+        socket.compress(compress).emit("x", text)
+    elif kind == "broadcast":
+        driver.core.sockets.compress(compress).emit("x", text)
+    else:
+        socket.compress(compress).emit_with_ack("x", text)
+    driver.settle()
+    assert (poll.header("Content-Encoding") == "gzip") == compress
+
+
+def test_drained() -> None:
+    driver = drive_sockets()
+    client, socket = driver.join()
+    assert socket.drained().done
+    client.block()
+    socket.emit("x")
+    pending = socket.drained()
+    driver.settle()
+    assert not pending.done
+    client.unblock()
+    assert pending.done
+    assert pending.result() is None
+
+
+# -- sockets of other servers
+
+
+def test_a_remote_socket_is_reached_through_its_room() -> None:
+    each = Sockets()
+    a, client = each.sockets["a"], each.clients["a"]
+    remote = RemoteSocket(each.io, a.id, a.handshake, a.rooms, {"user": "ann"})
+    assert (remote.id, remote.data) == (a.id, {"user": "ann"})
+    assert remote.rooms == {a.id, "a"}
+    remote.emit("x", 1)
+    remote.send("hello")
+    answer = remote.emit_with_ack("ask")
+    late = remote.timeout(2.0).emit_with_ack("ask")
+    remote.join("c", "d")
+    remote.leave("a")
+    assert a.rooms == {a.id, "c", "d"}
+    each.driver.settle()
+    assert client.take() == ['42["x",1]', '42["message","hello"]', '420["ask"]', '421["ask"]']
+    client.send('430["yes"]')
+    assert answer.result() == "yes"
+    each.driver.advance(2.1)
+    with pytest.raises(AckTimeout):
+        late.result()
+    gone = remote.emit_with_ack("ask")
+    each.driver.settle()
+    client.take()
+    remote.disconnect()
+    each.driver.settle()
+    assert client.take() == ["41"]
+    with pytest.raises(Disconnected):
+        gone.result()
+    assert not a.connected
 
 
 # -- outgoing catch-alls
@@ -349,9 +449,6 @@ def test_another_adapter() -> None:
         def broadcast(self, args: tuple[Any, ...], selection: Selection, flags: Any) -> None:
             made.append(args[0])
             super().broadcast(args, selection, flags)
-
-    from sioproto.socketio import SocketServer
-    from tests.virtual import Clock, make_configs, make_environment
 
     clock = Clock()
     engine_config, config = make_configs({})

@@ -7,8 +7,11 @@ import re
 from typing import Any
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from sioproto import DynamicNamespace, LocalProtocolError, Namespace, RemoteProtocolError, Request
+from sioproto import DynamicNamespace, LocalProtocolError, Namespace, RemoteProtocolError, Request, Socket
 from sioproto.engineio import RequestRefused, State
 from sioproto.socketio import (
     ConnectAsked,
@@ -181,6 +184,22 @@ def test_a_client_that_goes_while_it_is_asked_about() -> None:
     assert asked.socket.rooms == frozenset()
     assert driver.told(SocketConnected) == []
     assert driver.told(SocketDisconnected) == []
+
+
+def test_a_client_that_changes_its_mind_while_it_is_asked_about() -> None:
+    driver = drive_sockets()
+    driver.accepts = False
+    client = driver.client("websocket")
+    client.send("40", "41")
+    [asked] = driver.told(ConnectAsked)
+    assert not asked.ticket.alive
+    assert not driver.core.accept(asked.ticket)
+    driver.settle()
+    assert client.take() == []
+    assert client.session.open
+    assert driver.told(SocketConnected) == []
+    driver.accepts = True
+    client.connect()
 
 
 # -- limits of connecting
@@ -1022,6 +1041,23 @@ def test_a_parent_cannot_be_asked() -> None:
 # -- the floor below
 
 
+def test_every_input_reaches_the_floor_below() -> None:
+    driver = drive_sockets()
+    client, socket = driver.join()
+    client.block()
+    socket.emit("x")
+    driver.settle()
+    client.unblock()
+    assert client.take() == ['42["x"]']
+    polling, _ = driver.join("polling")
+    post = polling.begin_post()
+    driver.core.receive_oversize(post.exchange)
+    driver.settle()
+    assert post.status == 413
+    polling.abort(polling.begin_post())
+    assert driver.reasons() == ["transport error"]
+
+
 def test_other_events_pass_through() -> None:
     driver = drive_sockets()
     driver.get("EIO=3&transport=polling")
@@ -1068,3 +1104,140 @@ def test_a_socket_can_be_told_apart() -> None:
     socket.data["user"] = "ann"
     assert socket.data == {"user": "ann"}
     assert "/" in repr(driver.core.sockets)
+    assert "id-" not in repr(socket.handshake)
+    assert socket.conn.id not in repr(socket)
+
+
+# -- anything, in any order
+
+MESSAGES: list[str | bytes] = [
+    *["40", "40/a,", "40/x1,", "40/x2,", "40/none,"] * 2,
+    "41",
+    "41/a,",
+    "41/x1,",
+    '42["e"]',
+    '42/a,1["e",1]',
+    '42/x1,["e"]',
+    '451-["b",{"_placeholder":true,"num":0}]',
+    b"\x00",
+    "430[]",
+    "43/a,1[2]",
+    '44{"message":"no"}',
+    "4nonsense",
+    "40null",
+]
+
+
+class Walk(RuleBasedStateMachine):
+    """Clients that say anything, questions that are answered late or never, sockets that leave in every way."""
+
+    @initialize()
+    def start(self) -> None:
+        self.driver = drive_sockets(
+            max_pending_connects=3, max_namespaces=4, connect_rate=20, disconnecting_timeout=2.0
+        )
+        self.driver.accepts = self.driver.finishes = False
+        self.driver.core.of("/a")
+        self.parent = self.driver.core.of(re.compile(r"/x\d"))
+        self.clients: list[Client] = []
+        self.answers: list[bool] = []
+
+    def asked(self) -> list[ConnectAsked]:
+        return [each for each in self.driver.told(ConnectAsked) if each.ticket.alive]
+
+    def sockets(self) -> list[Socket]:
+        return [each.socket for each in self.driver.told(SocketConnected)]
+
+    @rule(transport=st.sampled_from(["polling", "websocket"]))
+    def connect(self, transport: str) -> None:
+        self.clients.append(self.driver.client(transport))
+
+    @precondition(lambda self: any(not client.over for client in self.clients))
+    @rule(data=st.data(), messages=st.lists(st.sampled_from(MESSAGES), min_size=1, max_size=4))
+    def say(self, data: st.DataObject, messages: list[str | bytes]) -> None:
+        data.draw(st.sampled_from([client for client in self.clients if not client.over])).send(*messages)
+
+    @precondition(lambda self: any(not client.over for client in self.clients))
+    @rule(data=st.data())
+    def lose(self, data: st.DataObject) -> None:
+        data.draw(st.sampled_from([client for client in self.clients if not client.over])).lose()
+
+    @precondition(lambda self: self.asked())
+    @rule(data=st.data(), accept=st.booleans())
+    def answer(self, data: st.DataObject, accept: bool) -> None:
+        ticket = data.draw(st.sampled_from(self.asked())).ticket
+        assert self.driver.core.accept(ticket) if accept else self.driver.core.refuse(ticket, "no")
+        self.driver.settle()
+
+    @precondition(lambda self: self.sockets())
+    @rule(data=st.data(), how=st.sampled_from(["disconnect", "close", "finish", "emit", "ask", "join"]))
+    def command(self, data: st.DataObject, how: str) -> None:
+        socket = data.draw(st.sampled_from(self.sockets()))
+        if how == "finish":
+            self.driver.core.finish_disconnect(socket)
+        elif how == "emit":
+            socket.emit("x", b"\x01")
+            socket.broadcast.emit("x")
+        elif how == "ask":
+            socket.timeout(1.0).emit_with_ack("x").on_done(lambda _: self.answers.append(True))
+            self.answers.append(False)
+        elif how == "join":
+            socket.join("room")
+        else:
+            socket.disconnect(close=how == "close")
+        self.driver.settle()
+
+    @rule(seconds=st.sampled_from([0.5, 3.0, 30.0, 46.0]))
+    def pass_time(self, seconds: float) -> None:
+        self.driver.advance(seconds)
+
+    @invariant()
+    def each_socket_lives_once(self) -> None:
+        if not hasattr(self, "driver"):
+            return
+        life: dict[Socket, list[str]] = {}
+        for event in self.driver.log:
+            if not isinstance(event, ConnectAsked) and hasattr(event, "socket"):
+                life.setdefault(event.socket, []).append(type(event).__name__)
+        for socket, events in life.items():
+            names = [name for name in events if name not in ("EventReceived", "DecodeFailed")]
+            assert names == ["SocketConnected", "DisconnectingAsked", "SocketDisconnected"][: len(names)]
+            assert events[0] == "SocketConnected"
+            if "DisconnectingAsked" in events:
+                assert set(events[events.index("DisconnectingAsked") + 1 :]) <= {"SocketDisconnected"}
+            states = [SocketState.CONNECTED, SocketState.DISCONNECTING, SocketState.DISCONNECTED]
+            assert socket.state is states[len(names) - 1]
+            assert (socket.id in socket.rooms) == socket.connected
+            assert (socket.namespace.sockets.get(socket.id) is socket) == socket.connected
+
+    @invariant()
+    def namespaces_hold_who_is_there(self) -> None:
+        if not hasattr(self, "driver"):
+            return
+        core = self.driver.core
+        waiting = [each.socket for each in self.asked()]
+        present = [socket for socket in self.sockets() if socket.connected]
+        for namespace in core.namespaces.values():
+            assert set(namespace.sockets.values()) == {each for each in present if each.namespace is namespace}
+            assert namespace.connecting == sum(each.namespace is namespace for each in waiting)
+        assert set(core.namespaces) == {"/", "/a"} | {each.namespace.name for each in waiting + present}
+        assert set(self.parent.children) == {name for name in core.namespaces if name.startswith("/x")}
+        armed = {label: number for label, number, _ in core.timers.explain()}
+        assert armed["disconnecting"] == sum(each.state is SocketState.DISCONNECTING for each in present)
+        sessions = core.engine.sessions.values()
+        assert armed["connect"] == sum(not session.client.ever_connected for session in sessions)
+        assert armed["odd durations"] == self.answers.count(False) - self.answers.count(True)
+
+    def teardown(self) -> None:
+        self.driver.core.shut_down()
+        self.driver.core.cut_off()
+        self.driver.settle()
+        self.each_socket_lives_once()
+        self.namespaces_hold_who_is_there()
+        assert living(self.driver.core.timers) == {}
+        assert all(not socket.connected for socket in self.sockets())
+        assert self.driver.core.engine.sessions == {}
+
+
+TestWalk = Walk.TestCase
+TestWalk.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)

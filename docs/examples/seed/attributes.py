@@ -1,6 +1,4 @@
-"""Attributes of one's own: set in a middleware, used by handlers. A type checker has to be told of them, here by Any."""
-
-from __future__ import annotations
+"""Attributes of one's own: set in a middleware, used by handlers. A type checker is told of them, here by ``Any``."""
 
 import sys
 from typing import Any

@@ -3,8 +3,6 @@
 Observers are plain functions. They see things in place and may not wait.
 """
 
-from __future__ import annotations
-
 import sys
 
 from sioproto import Socket
@@ -17,16 +15,31 @@ io = Server()
 def connection(socket: Socket) -> None:
     conn = socket.conn
     print("initial transport", conn.transport.name)  # polling
-    # The transport is upgraded, from HTTP long-polling to WebSocket.
-    conn.once("upgrade", lambda: print("upgraded transport", conn.transport.name))  # websocket
-    # A packet was received.
-    conn.on("packet", lambda type, data: print("packet", data))
-    # A packet is about to be sent; the JavaScript name "packetCreate" is the same event.
-    conn.on("packet_create", lambda type, data: print("packet_create", data))
-    # The queue was handed to the transport.
-    conn.on("drain", lambda: print("drain"))
-    # The connection is over.
-    conn.on("close", lambda reason: print("close", reason))
+
+    @conn.once("upgrade")
+    def upgrade() -> None:
+        """The transport is upgraded, from HTTP long-polling to WebSocket."""
+        print("upgraded transport", conn.transport.name)  # websocket
+
+    @conn.on("packet")
+    def packet(type: str, data: str | bytes) -> None:
+        """A packet was received."""
+        print("packet", data)
+
+    @conn.on("packet_create")  # the JavaScript name "packetCreate" is the same event
+    def packet_create(type: str, data: str | bytes) -> None:
+        """A packet is about to be sent."""
+        print("packet_create", data)
+
+    @conn.on("drain")
+    def drain() -> None:
+        """The queue was handed to the transport."""
+        print("drain")
+
+    @conn.on("close")
+    def close(reason: str) -> None:
+        """The connection is over."""
+        print("close", reason)
 
 
 @io.on("hello")

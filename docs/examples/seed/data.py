@@ -1,7 +1,5 @@
 """Data of a socket: a dict that belongs to the application, and that ``fetch_sockets`` shows."""
 
-from __future__ import annotations
-
 import sys
 
 from sioproto import Socket

@@ -1,7 +1,5 @@
 """The handshake: nine fields about how a client came. They never change afterwards."""
 
-from __future__ import annotations
-
 import json
 import sys
 

@@ -1,7 +1,5 @@
 """The end of a socket: ``disconnecting`` while it is in its rooms, ``disconnect`` when it is in none."""
 
-from __future__ import annotations
-
 import sys
 
 from sioproto import Socket

@@ -3,8 +3,6 @@
 A client's own event called ``error`` does not come there.
 """
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 

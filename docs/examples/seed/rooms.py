@@ -1,7 +1,5 @@
 """The rooms of a socket: its own id from the beginning, and what it joins."""
 
-from __future__ import annotations
-
 import sys
 
 from sioproto import Socket

@@ -1,7 +1,5 @@
 """The id of a socket, the same on both sides: 20 characters, new for every connection, and a room of its own."""
 
-from __future__ import annotations
-
 import sys
 
 from sioproto import Socket
