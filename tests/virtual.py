@@ -96,6 +96,8 @@ class Call:
         self.fresh: list[str | bytes] = []
         """What of it came just now."""
         self.closed = False
+        self.reading = True
+        """Whether the WebSocket is read from, as far as its owner was told."""
         self.heard = heard
 
     @property
@@ -148,18 +150,23 @@ class Call:
         self.fresh = [frame.data for frame in link.take()]
         assert not (self.fresh and self.closed), "frames behind a close"
         self.closed = link.closing
+        self.reading = link.reading
         self.frames += self.fresh
         if self.heard is not None:
             self.heard(self)
 
 
 class Driver(Generic[C]):
-    """Moves what goes in and comes out of a core, and turns its clock."""
+    """Moves what goes in and comes out of a core, and turns its clock.
 
-    def __init__(self, core: C, engine: EngineServer, clock: Clock) -> None:
+    It takes after what it did itself, and otherwise only when it was woken: ``wakes`` is what the core appends to.
+    """
+
+    def __init__(self, core: C, engine: EngineServer, clock: Clock, wakes: list[bool] | None = None) -> None:
         self.core = core
         self.engine = engine
         self.clock = clock
+        self.wakes = wakes
         self.todo: deque[Callable[[], object]] = deque()
         """What clients do as soon as it is their turn."""
 
@@ -176,12 +183,13 @@ class Driver(Generic[C]):
 
     def settle(self) -> None:
         """Goes on until nothing is left to do."""
+        due = True
         for _ in range(BUDGET):
-            busy = bool(self.todo)
             while self.todo:
                 self.todo.popleft()()
-            busy = self.turn() or busy
-            carriers = self.core.take_dirty()
+                due = True
+            carriers = self.core.take_dirty() if self._woken() or due else []
+            due = False
             assert len(set(map(id, carriers))) == len(carriers), "a carrier is listed twice"
             for carrier in carriers:
                 assert isinstance(carrier.owner, Call)
@@ -189,9 +197,7 @@ class Driver(Generic[C]):
                     carrier.owner.take_response(carrier)
                 else:
                     carrier.owner.take_frames(carrier)
-            # Handing over may have ended a session, or let somebody go on.
-            busy = self.turn() or busy
-            if not busy and not carriers:
+            if not self.turn() and not carriers and not self.todo and not self.wakes:
                 check_engine(self.engine)
                 return
         raise AssertionError("the core is never quiet")
@@ -199,6 +205,13 @@ class Driver(Generic[C]):
     def turn(self) -> bool:
         """Does what stands above the core; returns whether there was anything to do."""
         return False
+
+    def _woken(self) -> bool:
+        if self.wakes is None:
+            return True
+        woken = bool(self.wakes)
+        self.wakes.clear()
+        return woken
 
     def advance(self, seconds: float) -> None:
         """Lets time pass, from deadline to deadline."""
@@ -491,8 +504,8 @@ def check_engine(engine: EngineServer) -> None:
 class EngineDriver(Driver[EngineServer]):
     """Drives an ``EngineServer``; ``log`` is what it told."""
 
-    def __init__(self, core: EngineServer, clock: Clock) -> None:
-        super().__init__(core, core, clock)
+    def __init__(self, core: EngineServer, clock: Clock, wakes: list[bool] | None = None) -> None:
+        super().__init__(core, core, clock, wakes)
         self.log: list[Any] = []
 
     def turn(self) -> bool:
@@ -510,8 +523,15 @@ def drive_engine(
 ) -> EngineDriver:
     """Returns a driver of an ``EngineServer`` with these options."""
     clock = Clock()
-    core = EngineServer(EngineConfig(**options), make_environment(clock), asks_requests=asks, generate_id=generate_id)
-    return EngineDriver(core, clock)
+    wakes: list[bool] = []
+    core = EngineServer(
+        EngineConfig(**options),
+        make_environment(clock),
+        wake=wakes.append,
+        asks_requests=asks,
+        generate_id=generate_id,
+    )
+    return EngineDriver(core, clock, wakes)
 
 
 class SocketDriver(Driver[SocketServer]):
@@ -520,8 +540,8 @@ class SocketDriver(Driver[SocketServer]):
     ``log`` is what the core told.
     """
 
-    def __init__(self, core: SocketServer, clock: Clock) -> None:
-        super().__init__(core, core.engine, clock)
+    def __init__(self, core: SocketServer, clock: Clock, wakes: list[bool] | None = None) -> None:
+        super().__init__(core, core.engine, clock, wakes)
         self.accepts = True
         self.finishes = True
         self.log: list[Any] = []
@@ -564,8 +584,10 @@ class SocketDriver(Driver[SocketServer]):
 def drive_sockets(**options: Any) -> SocketDriver:
     """Returns a driver of a ``SocketServer``; the options of both floors by name."""
     clock = Clock()
+    wakes: list[bool] = []
     engine_config, config = make_configs(options)
-    return SocketDriver(SocketServer(engine_config, config, make_environment(clock)), clock)
+    core = SocketServer(engine_config, config, make_environment(clock), wake=wakes.append)
+    return SocketDriver(core, clock, wakes)
 
 
 def make_configs(options: dict[str, Any]) -> tuple[EngineConfig, SocketConfig]:
@@ -675,7 +697,7 @@ class AppDriver(Driver[Server]):
     """Drives a ``Server`` and its handlers."""
 
     def __init__(self, core: Server, runtime: Stepper, clock: Clock) -> None:
-        super().__init__(core, core.engine, clock)
+        super().__init__(core, core.engine, clock, runtime.wakes)
         self.runtime = runtime
 
     def turn(self) -> bool:

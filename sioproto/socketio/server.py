@@ -104,6 +104,7 @@ class SocketServer:
         self._unconnected = 0
         self._connecting = Connecting(self)
         self._shutting = False
+        self._kept: set[str] = set()
         self.dynamic: list[DynamicNamespace] = []
         self.namespaces: dict[str, Namespace] = {}
         self.sockets = self.of("/")
@@ -150,6 +151,7 @@ class SocketServer:
         if namespace is None:
             # A name that fits a pattern is a child whoever asks first; otherwise its clients would pass no middleware.
             parent = next((dynamic for dynamic in self.dynamic if dynamic.fits(name)), None)
+            self._kept.add(name)
             return self.create(name, parent, namespace_class or Namespace)
         if namespace_class is not None and not isinstance(namespace, namespace_class):
             raise LocalProtocolError(f"the namespace {name} exists already and is no {namespace_class.__name__}")
@@ -396,9 +398,12 @@ class SocketServer:
 
     def clean_up(self, namespace: Namespace) -> None:
         """Lets a child of a dynamic namespace go when nobody is left."""
-        # A child that nobody is in, and nobody is about to enter, goes: clients choose the names of children.
+        # A child that nobody is in, and nobody is about to enter, goes: clients choose the names of children. One that
+        # the application made stays, and with it the handlers that it may have.
         parent = namespace.parent
-        if parent is not None and not namespace.sockets and not namespace.connecting:
+        if parent is None or namespace.name in self._kept:
+            return
+        if not namespace.sockets and not namespace.connecting:
             namespace.adapter.close()
             parent.children.pop(namespace.name, None)
             self.namespaces.pop(namespace.name, None)

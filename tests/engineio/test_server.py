@@ -420,14 +420,16 @@ def test_the_driver_is_woken_once_a_turn() -> None:
     wakes: list[bool] = []
     clock = Clock()
     core = EngineServer(drive_engine().core.config, make_environment(clock), wake=wakes.append)
-    driver = EngineDriver(core, clock)
+    driver = EngineDriver(core, clock, wakes)
     sessions = [driver.client(transport).session for transport in ("websocket", "polling", "websocket")]
     for _ in range(2):
         wakes.clear()
         for session in sessions * 2:
             session.send("x")
         assert wakes == [False]
-        driver.settle()
+        wakes.clear()
+        core.take_dirty()
+        assert wakes == []
 
 
 @pytest.mark.parametrize("loops", [True, False])

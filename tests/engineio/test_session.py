@@ -1051,7 +1051,7 @@ def test_an_urgent_drain_is_asked_for() -> None:
     driver = drive_engine(drain_mark=1000)
     urgent: list[bool] = []
     core = EngineServer(driver.core.config, driver.core.environment, wake=urgent.append)
-    other = EngineDriver(core, driver.clock).client("websocket")
+    other = EngineDriver(core, driver.clock, urgent).client("websocket")
     urgent.clear()
     other.session.send("x" * 600)
     assert urgent == [False]
@@ -1090,10 +1090,10 @@ def test_a_paused_session_does_not_read(transport: str) -> None:
     client.session.pause()
     driver.settle()
     if transport == "websocket":
-        assert not client.link.reading
+        assert not client.opening.reading
         client.session.resume()
         driver.settle()
-        assert client.link.reading
+        assert client.opening.reading
         return
     post = client.post("4a")
     assert post.response is None
@@ -1158,10 +1158,10 @@ def test_a_pause_outlives_the_upgrade() -> None:
     client = driver.client()
     client.session.pause()
     candidate = client.upgrade()
-    assert not candidate.link.reading
+    assert not candidate.reading
     client.session.resume()
     driver.settle()
-    assert candidate.link.reading
+    assert candidate.reading
 
 
 @BOTH
@@ -1180,7 +1180,7 @@ def test_a_paused_session_sends_and_closes(transport: str) -> None:
     if post is not None:
         assert post.status == 200
     else:
-        assert client.link.reading
+        assert client.opening.reading
 
 
 # -- observers

@@ -36,7 +36,8 @@ async def connected(module: ModuleType, live: Live, transports: list[str], **opt
 
 async def disconnect(client: Any) -> None:
     """Disconnects, when nothing is on its way: during a POST this client forgets to tell the server."""
-    await client.eio.queue.join()
+    if client.connected:
+        await client.eio.queue.join()
     await client.disconnect()
     await client.eio.wait()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -446,6 +447,9 @@ def test_another_adapter() -> None:
     made: list[str] = []
 
     class Counting(MemoryAdapter):
+        def close(self) -> None:
+            made.append("close")
+
         def broadcast(self, args: tuple[Any, ...], selection: Selection, flags: Any) -> None:
             made.append(args[0])
             super().broadcast(args, selection, flags)
@@ -462,6 +466,12 @@ def test_another_adapter() -> None:
     assert made == ["x"]
     assert client.take() == ['42["x"]']
     assert issubclass(Counting, Adapter)
+    # The adapter of a child goes with it.
+    core.of(re.compile("/child"))
+    client.connect("/child")
+    assert made == ["x"]
+    client.send("41/child,")
+    assert made == ["x", "close"]
 
 
 # -- anything, against a model

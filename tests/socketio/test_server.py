@@ -924,6 +924,20 @@ def test_an_empty_child_goes() -> None:
     assert parent.children == {}
 
 
+def test_a_child_that_the_application_made_stays() -> None:
+    """It may have handlers of its own, which the next client needs as much as the first."""
+    driver = drive_sockets()
+    parent = driver.core.of(re.compile("/x"))
+    child = driver.core.of("/x")
+    child.on("say", print)
+    client, socket = driver.join(namespace="/x")
+    assert socket.namespace is child
+    client.lose()
+    assert parent.children == {"/x": child}
+    assert driver.join(namespace="/x")[1].namespace is child
+    assert driver.created() == ["/x"]
+
+
 def test_a_child_of_refused_clients_goes() -> None:
     driver = drive_sockets()
     parent = driver.core.of(re.compile("/x.*"))
