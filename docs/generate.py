@@ -21,7 +21,7 @@ from sioproto import app  # noqa: E402
 from sioproto.config import CorsPolicy, EngineConfig, HttpCompression, SessionCookie, SocketConfig  # noqa: E402
 from sioproto.engineio import TABLE, Input, Session, State  # noqa: E402
 from sioproto_asyncio import Server  # noqa: E402
-from sioproto_wire import WireConfig  # noqa: E402
+from sioproto_wire import PerMessageDeflate, WireConfig  # noqa: E402
 from sioproto_wire.options import Options  # noqa: E402
 
 if TYPE_CHECKING:
@@ -176,6 +176,11 @@ CONFIGS: tuple[tuple[type[Any], str, str], ...] = (
     (WireConfig, "HTTP and WebSocket connections", "Fields of `sioproto_wire.WireConfig`."),
     (CorsPolicy, "CorsPolicy", "The value of `cors`: which pages of other origins may use the server."),
     (SessionCookie, "SessionCookie", "The value of `cookie`: a cookie with the session id, for load balancers."),
+    (
+        PerMessageDeflate,
+        "PerMessageDeflate",
+        "The value of `per_message_deflate`: compression of WebSocket messages. Imported from the binding.",
+    ),
     (HttpCompression, "HttpCompression", "The value of `http_compression`: compression of polling responses."),
 )
 

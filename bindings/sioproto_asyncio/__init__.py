@@ -12,7 +12,8 @@ except ModuleNotFoundError as error:
     ) from error
 
 from sioproto_asyncio.server import Server
+from sioproto_wire import PerMessageDeflate
 
-__all__ = ["Server"]
+__all__ = ["PerMessageDeflate", "Server"]
 
 del _wire

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 LINGER = 0.5
 """Seconds that connections get to finish their closing after the last session is gone."""
 
@@ -67,10 +69,14 @@ class Server(HostedServer):
         ``port``. ``signals`` makes SIGINT and SIGTERM close the server. Raises ``OSError`` when it cannot listen.
         """
         async with self.listening(host, port, ssl=ssl, path=path, sock=sock, backlog=backlog):
+            assert self._closed is not None
             if signals:
                 self._watch_signals()
-            assert self._closed is not None
-            await self._closed.wait()
+            try:
+                await self._closed.wait()
+            finally:
+                if signals:
+                    self._forget_signals()
 
     @asynccontextmanager
     async def listening(
@@ -167,6 +173,12 @@ class Server(HostedServer):
         def stop() -> None:
             closing.append(loop.create_task(self.close(0 if closing else None)))
 
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             with suppress(NotImplementedError):  # Windows: there asyncio.run cancels the main task on Ctrl-C
                 loop.add_signal_handler(number, stop)
+
+    def _forget_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in SIGNALS:
+            with suppress(NotImplementedError):
+                loop.remove_signal_handler(number)

@@ -17,6 +17,17 @@ if TYPE_CHECKING:
 
 C = TypeVar("C", bound="Callable[..., Any]")
 
+PACKET_NAMES = {
+    PacketType.OPEN: "open",
+    PacketType.CLOSE: "close",
+    PacketType.PING: "ping",
+    PacketType.PONG: "pong",
+    PacketType.MESSAGE: "message",
+    PacketType.UPGRADE: "upgrade",
+    PacketType.NOOP: "noop",
+}
+"""The types of packets in the words of the protocol; what observers get."""
+
 SESSION_EVENTS = ("upgrading", "upgrade", "packet", "packet_create", "flush", "drain", "heartbeat", "close")
 
 
@@ -36,7 +47,7 @@ class Observed:
         """Calls an observer in place whenever ``event`` happens; a decorator, or with the observer as second argument.
 
         ``upgrading(transport)`` and ``upgrade(transport)``, with the new one; ``packet(type, data)``;
-        ``packet_create(type, data)``, which may be written ``packetCreate``; ``flush(frames)``; ``drain()``: the outbox
+        ``packet_create(type, data)``, which may be written ``packetCreate`` (types as in ``"message"``); ``flush(frames)``; ``drain()``: the outbox
         was handed to the transport; ``heartbeat()``; ``close(reason, description)``. Raises ``LocalProtocolError`` for
         any other name.
         """
@@ -72,9 +83,9 @@ class Observed:
         for frame in frames:
             data = frame.data
             if isinstance(data, str):
-                self._notify("packet_create", data[:1], data[1:])
+                self._notify("packet_create", PACKET_NAMES.get(data[:1], "message"), data[1:])
             else:
-                self._notify("packet_create", PacketType.MESSAGE, data)
+                self._notify("packet_create", "message", data)
 
 
 def canonical(event: str) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sioproto.engineio.events import CloseReason, MessageReceived, SessionClosed
 from sioproto.engineio.heartbeat import Heartbeat
 from sioproto.engineio.http import client_address, wants_base64
-from sioproto.engineio.observing import Observed
+from sioproto.engineio.observing import PACKET_NAMES, Observed
 from sioproto.engineio.packet import PacketType
 from sioproto.engineio.payload import decode_packet
 from sioproto.engineio.polling import Polling
@@ -217,7 +217,7 @@ class Session(Observed):
                 self.end("parse error", str(error))
             return
         if kind == PacketType.PONG:
-            self._notify("packet", kind, data)
+            self._notify("packet", PACKET_NAMES.get(kind, "error"), data)
             self.heartbeat.start(self._server.ping_lane)
             self._notify("heartbeat")
             return
@@ -428,7 +428,7 @@ class Session(Observed):
 
     def _note_traffic(self, kind: str, data: str | bytes) -> None:
         self.heartbeat.extend(self._server.pong_lane)
-        self._notify("packet", kind, data)
+        self._notify("packet", PACKET_NAMES.get(kind, "error"), data)
 
     def report(self, error: Exception, where: str) -> None:
         """Takes what an observer raised."""

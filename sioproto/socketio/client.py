@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sioproto.engineio.request import Request
     from sioproto.engineio.session import Session
     from sioproto.socketio.connecting import ConnectTicket
     from sioproto.socketio.parser import Decoder
@@ -34,6 +35,21 @@ class Client:
         """What the packet that is being decoded took so far, in characters and bytes."""
         self.parked = 0
         """Bytes of events that wait for handlers; the floor above counts."""
+
+    @property
+    def conn(self) -> Session:
+        """The Engine.IO session, under the name that ``socket.conn`` has."""
+        return self.session
+
+    @property
+    def request(self) -> Request:
+        """The first request of the session."""
+        return self.session.request
+
+    @property
+    def id(self) -> str:
+        """The id of the session: a secret between the two sides."""
+        return self.session.id
 
     @property
     def ever_connected(self) -> bool:

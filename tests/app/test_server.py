@@ -644,6 +644,23 @@ def test_stopping_waits_for_handlers(transport: str) -> None:
     each.assert_over()
 
 
+def test_stopping_waits_for_concurrent_handlers() -> None:
+    each = Stopping()
+
+    @each.io.on("z", concurrent=True)
+    async def wait(socket: Socket) -> str:
+        await each.gates["x"]
+        return "answer"
+
+    each.client.emit("z", ack=1)
+    done = each.stop()
+    assert not done.done
+    each.driver.open(each.gates["x"])
+    assert done.done
+    assert each.client.take() == ['431["answer"]']
+    assert each.heard == SHUTTING
+
+
 def test_new_events_are_dropped_while_stopping() -> None:
     each = Stopping()
     each.client.emit("x")

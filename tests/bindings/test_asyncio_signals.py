@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sioproto_asyncio import Server
 from tests.bindings.live import settled
 from tests.bindings.loops import LOOPS
 from tests.bindings.raw import Connection, Ended, Polling, WebSockets, head
@@ -195,16 +196,19 @@ async def watch_websocket(client: WebSockets, told: list[str]) -> None:
     await client.hang_up()
 
 
-def test_signals_of_the_program_are_given_back() -> None:
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_program_that_goes_on_has_its_signals_back(loop: str) -> None:
     async def main() -> None:
-        from sioproto_asyncio import Server
-
+        before = [signal.getsignal(number) for number in SIGNALS]
         io = Server(grace=0.1)
         task = asyncio.create_task(io.serve(port=0, signals=True))
         assert await settled(lambda: io.addresses)
         os.kill(os.getpid(), signal.SIGTERM)
         await task
+        after = [signal.getsignal(number) for number in SIGNALS]
+        # Of SIGINT the loop has its own idea, which is an exception as well.
+        assert after[1] == before[1]
+        assert after[0] in (before[0], signal.default_int_handler)
 
-    before = signal.getsignal(signal.SIGTERM)
-    asyncio.run(main())
-    assert signal.getsignal(signal.SIGTERM) is before
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        runner.run(main())

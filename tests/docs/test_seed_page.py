@@ -115,7 +115,12 @@ def test_events_of_the_connection(play: Play) -> None:
     assert printed[0] == "initial transport polling"
     assert printed.count("upgraded transport websocket") == 1
     start = printed.index("upgraded transport websocket")
-    assert printed[start + 1 :] == ['packet 20["hello"]', 'packet_create 30["hi"]', "drain", "close transport close"]
+    assert printed[start + 1 :] == [
+        'packet message 20["hello"]',
+        'packet_create message 30["hi"]',
+        "drain",
+        "close transport close",
+    ]
 
 
 def test_attributes_set_in_a_middleware(play: Play) -> None:

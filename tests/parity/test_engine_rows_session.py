@@ -65,14 +65,14 @@ def test_se_02_packet_is_told_for_everything_before_it_is_handled(transport: str
     packets = ("4a", "4", "3", "6", b"\x01", "2")
     client.post(*packets) if transport == "polling" else client.say(client.opening, *packets)
     types = [
-        ("packet", "4", "a"),
-        ("packet", "4", ""),
-        ("packet", "3", ""),
-        ("packet", "6", ""),
-        ("packet", "4", b"\x01"),
+        ("packet", "message", "a"),
+        ("packet", "message", ""),
+        ("packet", "pong", ""),
+        ("packet", "noop", ""),
+        ("packet", "message", b"\x01"),
     ]
     end = ("close", "transport error", "invalid heartbeat direction")
-    assert seen == [*types, ("packet", "2", ""), end]
+    assert seen == [*types, ("packet", "ping", ""), end]
     assert len(engine.told(SessionClosed)) == 1
 
 
@@ -80,7 +80,7 @@ def test_se_02_packets_of_a_probe_are_not_told() -> None:
     _, client, session = scene("polling")
     seen = watch(session, "packet")
     client.say(client.attach(), "2probe", "5", "4a")
-    assert seen == [("packet", "4", "a")]
+    assert seen == [("packet", "message", "a")]
 
 
 def test_se_03_packet_create_is_told_before_the_packet_is_queued() -> None:
@@ -91,9 +91,9 @@ def test_se_03_packet_create_is_told_before_the_packet_is_queued() -> None:
     session.send("a")
     session.send(b"\x01")
     engine.advance(5.0)
-    each = [("4", "a", 0), ("4", b"\x01", 1), ("2", "", 0)]
-    assert [row for row in seen if row[0] != "2"] == [row for row in each[:2] for _ in range(2)]
-    assert [row[:2] for row in seen[4:]] == [("2", "")] * 2
+    each = [("message", "a", 0), ("message", b"\x01", 1), ("ping", "", 0)]
+    assert [row for row in seen if row[0] != "ping"] == [row for row in each[:2] for _ in range(2)]
+    assert [row[:2] for row in seen[4:]] == [("ping", "")] * 2
     assert client.log[1:] == ["4a", b"\x01", "2"]
 
 
@@ -330,7 +330,7 @@ def test_ec_01_packet_types() -> None:
     assert client.poll().packets == ["2"]
     seen = watch(session, "packet")
     client.post("0", "3", "4x", "5", "6", b"y")
-    assert [row[1] for row in seen] == ["0", "3", "4", "5", "6", "4"]
+    assert [row[1] for row in seen] == ["open", "pong", "message", "upgrade", "noop", "message"]
     held = client.poll()
     client.say(client.attach(), "2probe", "5")
     assert held.packets == ["1"]

@@ -65,10 +65,11 @@ def test_ws_04_a_close_packet_closes() -> None:
 @pytest.mark.parametrize("packet", ["0", "5", "6", "0{}"])
 def test_ws_04_others_are_told_and_ignored(packet: str) -> None:
     engine, client = scene()
-    seen: list[str] = []
-    client.session.on("packet", lambda kind, data: seen.append(kind + data))
+    seen: list[tuple[str, str]] = []
+    client.session.on("packet", lambda kind, data: seen.append((kind, data)))
     client.send(packet, "4a")
-    assert seen == [packet, "4a"]
+    names = {"0": "open", "5": "upgrade", "6": "noop"}
+    assert seen == [(names[packet[0]], packet[1:]), ("message", "a")]
     assert client.session.open
     assert [event.data for event in engine.told(MessageReceived)] == ["a"]
 

@@ -24,12 +24,12 @@ def connection(socket: Socket) -> None:
     @conn.on("packet")
     def packet(type: str, data: str | bytes) -> None:
         """A packet was received."""
-        print("packet", data)
+        print("packet", type, data)
 
     @conn.on("packet_create")  # the JavaScript name "packetCreate" is the same event
     def packet_create(type: str, data: str | bytes) -> None:
         """A packet is about to be sent."""
-        print("packet_create", data)
+        print("packet_create", type, data)
 
     @conn.on("drain")
     def drain() -> None:
