@@ -46,10 +46,10 @@ class Observed:
     def on(self, event: str, call: Any = None) -> Any:
         """Calls an observer in place whenever ``event`` happens; a decorator, or with the observer as second argument.
 
-        ``upgrading(transport)`` and ``upgrade(transport)``, with the new one; ``packet(type, data)``;
-        ``packet_create(type, data)``, which may be written ``packetCreate`` (types as in ``"message"``); ``flush(frames)``; ``drain()``: the outbox
-        was handed to the transport; ``heartbeat()``; ``close(reason, description)``. Raises ``LocalProtocolError`` for
-        any other name.
+        ``upgrading(transport)`` and ``upgrade(transport)``, with the new one; ``packet(type, data)``, where a type is
+        ``"message"``, ``"ping"`` and so on; ``packet_create(type, data)``, which may be written ``packetCreate``;
+        ``flush(frames)``; ``drain()``: the outbox was handed to the transport; ``heartbeat()``;
+        ``close(reason, description)``. Raises ``LocalProtocolError`` for any other name.
         """
         return self._observe(event, call, once=False)
 
