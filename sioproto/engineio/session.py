@@ -265,8 +265,10 @@ class Session(Observed):
         self.polling.decode(body)
 
     def skip_body(self, body: bytes) -> None:
-        """Answers a POST of a session that no longer listens."""
+        """Answers a POST of a session that no longer listens, except to a peer that leaves and will not poll again."""
         self.polling.accept_post()
+        if b"1" in body.split(b"\x1e"):
+            self.end("forced close", None)
 
     def refuse_body(self) -> None:
         """Answers 413; the session stays as it is."""

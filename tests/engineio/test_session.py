@@ -1300,3 +1300,14 @@ def test_observers_of_nothing_are_refused() -> None:
 
     with pytest.raises(LocalProtocolError, match="plain function"):
         session.on("packet", wait)
+
+
+def test_a_closing_session_ends_with_the_goodbye_of_a_client_that_polls_no_more() -> None:
+    driver = drive_engine()
+    client = driver.client("polling", polls=False)
+    client.session.send("last")
+    client.session.close()
+    assert driver.core.sessions
+    client.send("1")
+    driver.settle()
+    assert not driver.core.sessions
