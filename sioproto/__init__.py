@@ -22,11 +22,13 @@ from sioproto.errors import (
     ReservedEventError,
 )
 from sioproto.pending import Pending
+from sioproto.socketio.acks import BroadcastAnswers
 from sioproto.socketio.adapter import Adapter
 from sioproto.socketio.dynamic import DynamicNamespace
 from sioproto.socketio.handshake import Handshake
 from sioproto.socketio.namespace import Namespace
-from sioproto.socketio.operator import BroadcastOperator
+from sioproto.socketio.operator import BroadcastOperator, SocketOperator
+from sioproto.socketio.remote import SocketLike
 from sioproto.socketio.socket import Socket
 
 __version__ = "0.1.0"
@@ -35,6 +37,7 @@ __all__ = [
     "Ack",
     "AckTimeout",
     "Adapter",
+    "BroadcastAnswers",
     "BroadcastOperator",
     "ConnectError",
     "CorsPolicy",
@@ -58,5 +61,7 @@ __all__ = [
     "SessionCookie",
     "Socket",
     "SocketConfig",
+    "SocketLike",
+    "SocketOperator",
     "__version__",
 ]

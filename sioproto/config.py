@@ -42,6 +42,10 @@ class CorsPolicy:
             if isinstance(self.origins, str):
                 raise OptionError(f'cors origins are "*" or a tuple of origins, not the string {self.origins!r}')
             object.__setattr__(self, "origins", tuple(self.origins))
+            for origin in self.origins:
+                scheme, mark, host = origin.partition("://")
+                if origin != "null" and (not (scheme and mark and host) or "/" in host or origin != origin.lower()):
+                    raise OptionError(f"an origin is written as browsers send it, https://app.example, not {origin!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +61,12 @@ class SessionCookie:
     max_age: int | None = None
     """Seconds; None lasts as long as the browser runs."""
 
+    def __post_init__(self) -> None:
+        if self.same_site not in ("lax", "strict", "none", None):
+            raise OptionError(f'same_site is "lax", "strict", "none" or None, not {self.same_site!r}')
+        if self.same_site == "none" and not self.secure:
+            raise OptionError('browsers refuse a cookie with same_site="none" unless it is secure')
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HttpCompression:
@@ -64,6 +74,10 @@ class HttpCompression:
 
     threshold: int = 1024
     level: int = 6
+
+    def __post_init__(self) -> None:
+        if self.threshold < 0 or not 0 <= self.level <= 9:
+            raise OptionError("compression takes a threshold of at least 0 bytes and a level of 0 to 9")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

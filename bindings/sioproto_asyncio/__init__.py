@@ -9,7 +9,7 @@ try:
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         f'sioproto_asyncio needs {error.name}, which comes with: pip install "sioproto[asyncio]"', name=error.name
-    ) from error
+    ) from None
 
 from sioproto_asyncio.server import Server
 from sioproto_wire import PerMessageDeflate

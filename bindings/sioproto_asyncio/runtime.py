@@ -11,7 +11,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any, cast
 
-from sioproto.errors import LocalProtocolError
+from sioproto.errors import AckTimeout, Disconnected, LocalProtocolError
 from sioproto_wire import real_environment
 
 if TYPE_CHECKING:
@@ -130,7 +130,11 @@ class AsyncioRuntime:
 
     def report(self, error: BaseException, where: str) -> None:
         """Logs what user code raised."""
-        logger.error("unhandled error in %s", where, exc_info=error)
+        if isinstance(error, AckTimeout | Disconnected):
+            # The client's doing, and no fault of the program: a line says enough.
+            logger.warning("unanswered in %s: %s", where, error)
+        else:
+            logger.error("unhandled error in %s", where, exc_info=error)
 
     # Bytes and time
 

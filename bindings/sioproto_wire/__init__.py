@@ -12,7 +12,7 @@ try:
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         f'sioproto_wire needs {error.name}, which comes with: pip install "sioproto[wire]"', name=error.name
-    ) from error
+    ) from None
 
 from sioproto_wire.config import PerMessageDeflate, WireConfig
 from sioproto_wire.connection import Connection

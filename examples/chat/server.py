@@ -35,8 +35,9 @@ def main() -> None:
     print(f"The chat is at http://{f'[{shown}]' if ':' in shown else shown}:{options.port}/", flush=True)
     try:
         io.run(options.host, options.port)
-    except OSError as error:
-        sys.exit(f"Cannot listen on {options.host}:{options.port} ({error.strerror or error}). Try another --port.")
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        sys.exit(f"Cannot listen on {options.host}:{options.port} ({reason}). Try another --host or --port.")
 
 
 def say(sentence: str) -> None:

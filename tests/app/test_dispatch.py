@@ -392,9 +392,13 @@ def test_a_handler_that_wants_the_ack_may_leave_it_to_the_next() -> None:
     io.on("x", lambda socket, *, ack: None)
     io.on("x", lambda socket: "second")
     io.on("x", lambda socket: "third")
-    client, _ = driver.join()
+    client, socket = driver.join()
+    socket.on("y", lambda *, ack: None)
+    socket.on("y", lambda: "own second")
+    socket.on("y", lambda: "own third")
     client.emit("x", ack=1)
-    assert client.take() == ['431["second"]']
+    client.emit("y", ack=2)
+    assert client.take() == ['431["second"]', '432["own second"]']
 
 
 def test_nobody_answers_for_an_event_without_handlers() -> None:

@@ -689,7 +689,9 @@ def test_answers_are_taken_while_stopping() -> None:
 def test_handlers_get_half_of_the_time() -> None:
     each = Stopping()
     each.client.emit("x")
-    done = each.stop(10.0)
+    done = each.io.stop(10.0)
+    assert each.driver.runtime.wakes == [False]  # a deadline moved
+    each.driver.settle()
     each.driver.advance(4.9)
     assert each.socket.connected
     assert not each.client.over

@@ -432,6 +432,31 @@ def test_the_driver_is_woken_once_a_turn() -> None:
         assert wakes == []
 
 
+def test_the_driver_is_woken_by_whatever_has_to_go_out() -> None:
+    wakes: list[bool] = []
+    clock = Clock()
+    config = drive_engine().core.config
+    core = EngineServer(config, make_environment(clock), wake=wakes.append, asks_requests=True)
+    driver = EngineDriver(core, clock, wakes)
+    refused, client = driver.client(), driver.client("websocket")
+    first, second = driver.told(RequestAsked)
+    core.answer_request(first.exchange, "no")
+    assert wakes == [False]
+    driver.settle()
+    core.answer_request(second.exchange)
+    assert wakes == [False]
+    driver.settle()
+    for command in (client.session.pause, client.session.resume, client.session.close):
+        command()
+        assert wakes == [False]
+        driver.settle()
+    assert refused.opening.status == 403
+    assert client.over
+    foreign = driver.request(Request("GET", "/", []))
+    core.answer_foreign(foreign.exchange, Response(204))
+    assert wakes == [False]
+
+
 @pytest.mark.parametrize("loops", [True, False])
 def test_nothing_is_forgotten_while_a_driver_takes(loops: bool) -> None:
     """A driver either ignores what wakes it while it takes, and takes until there is nothing; or takes once a wake."""

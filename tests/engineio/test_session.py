@@ -163,7 +163,10 @@ def test_two_posts_at_a_time_end_the_session() -> None:
 def test_an_aborted_poll_ends_the_session() -> None:
     driver = drive_engine()
     client = driver.client()
+    poll = client.call
     client.lose()
+    assert poll is not None
+    assert poll.response is None  # there is nobody to send it to
     assert ends(driver) == [("transport error", "poll connection closed prematurely")]
     assert driver.core.sessions == {}
 
