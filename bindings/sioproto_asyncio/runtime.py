@@ -11,7 +11,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any, cast
 
-from sioproto.errors import AckTimeout, Disconnected, LocalProtocolError
+from sioproto.errors import AckTimeout, Disconnected, LocalProtocolError, RemoteProtocolError
 from sioproto_wire import real_environment
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ logger = logging.getLogger("sioproto_asyncio")
 CLEAN_UP = 0.25
 """Seconds that cancelled user code gets at the end."""
 
-READ_SIZE = 256 * 1024
+READ_SIZE = 64 * 1024
 """Bytes of the read buffer that all connections of a loop share."""
 
 
@@ -130,9 +130,9 @@ class AsyncioRuntime:
 
     def report(self, error: BaseException, where: str) -> None:
         """Logs what user code raised."""
-        if isinstance(error, AckTimeout | Disconnected):
-            # The client's doing, and no fault of the program: a line says enough.
-            logger.warning("unanswered in %s: %s", where, error)
+        if isinstance(error, AckTimeout | Disconnected | RemoteProtocolError):
+            # The client's doing, and no fault of the program, so nothing that fills a log by default.
+            logger.debug("in %s: %s", where, error)
         else:
             logger.error("unhandled error in %s", where, exc_info=error)
 

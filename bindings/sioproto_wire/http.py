@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
+from functools import lru_cache
 from http import HTTPStatus
-from sys import intern
 from typing import TYPE_CHECKING, Final
 
 import h11
@@ -247,7 +247,7 @@ def parse_head(block: bytes, config: WireConfig) -> Head:
     watched: dict[str, list[str]] = {}
     for raw, data in event.headers.raw_items():
         # Most peers use the same few names: one string for all of them.
-        name, value = intern(raw.decode("ascii").lower()), data.decode("latin-1")
+        name, value = field_name(raw.lower()), data.decode("latin-1")
         headers.append((name, value))
         if name in WATCHED:
             watched.setdefault(name, []).append(value)
@@ -260,6 +260,12 @@ def parse_head(block: bytes, config: WireConfig) -> Head:
         head.chunks = parser
     judge(head, watched)
     return head
+
+
+@lru_cache(maxsize=1024)
+def field_name(raw: bytes) -> str:
+    """Returns the name of a field. Not by ``sys.intern``: some Pythons keep for ever what that gets."""
+    return raw.decode("ascii")
 
 
 def judge(head: Head, watched: dict[str, list[str]]) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from sioproto.errors import LocalProtocolError
+from sioproto.errors import RemoteProtocolError
 from sioproto.socketio.events import (
     DecodeFailed,
     DisconnectingAsked,
@@ -233,7 +233,8 @@ class Dispatcher:
     def _call(self, job: Job, step: Step) -> Any:
         listener, args = step.listener, step.args
         if len(args) < listener.least:
-            raise LocalProtocolError(f"the handler takes {listener.least} arguments, and {len(args)} came")
+            # What is missing is missing in what the client sent.
+            raise RemoteProtocolError(f"the handler takes {listener.least} arguments, and {len(args)} came")
         if len(args) > listener.most:
             args = args[: listener.most]
         return listener.call(*args, ack=step.reply) if listener.wants_ack else listener.call(*args)

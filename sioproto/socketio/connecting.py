@@ -69,6 +69,7 @@ class Connecting:
         ):
             error = {"message": "Too many connection attempts"}
             client.session.write(server.parser.encode_connect_error(name, error))
+            client.decoder = None  # what follows in the same read is not handled any more
             client.session.close()
             return
         ticket = ConnectTicket(client, name, packet.data, iter(tuple(server.dynamic)))

@@ -224,7 +224,8 @@ class Decoder:
         if len(partial.attachments) < partial.expected:
             return None
         self._partial = None
-        reconstruct(partial.packet.data, partial.attachments)
+        parser = self._parser
+        reconstruct(partial.packet.data, partial.attachments, parser.max_attachments, parser.max_payload)
         # The shape needs no second look: only objects are replaced, and an event's name was no object before.
         return partial.packet
 
@@ -320,11 +321,12 @@ def load(parser: Parser, message: str, start: int) -> Any:
     raise ParseError(f"invalid payload: {problem}")
 
 
-def reconstruct(data: list[Any], attachments: list[bytes]) -> None:
+def reconstruct(data: list[Any], attachments: list[bytes], places: int, room: int) -> None:
     """Puts the attachments in place of their placeholders.
 
-    One may be referred to several times, or not at all, as in Node.js. There is no recursion, so that a raised limit
-    on depth needs no deeper stack.
+    One may be referred to several times, or not at all, as in Node.js; but each reference counts against the limits of
+    number and bytes, because whoever sends the event on sends each of them as an attachment of its own. There is no
+    recursion, so that a raised limit on depth needs no deeper stack.
     """
     pending: list[list[Any] | dict[Any, Any]] = [data]
     while pending:
@@ -336,6 +338,10 @@ def reconstruct(data: list[Any], attachments: list[bytes]) -> None:
                     if type(number) is not int or not 0 <= number < len(attachments):
                         raise ParseError("illegal attachments")
                     container[key] = attachments[number]
+                    places -= 1
+                    room -= len(attachments[number])
+                    if places < 0 or room < 0:
+                        raise ParseError("too many references to attachments")
                 else:
                     pending.append(value)
             elif isinstance(value, list):

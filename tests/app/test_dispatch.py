@@ -426,7 +426,7 @@ def test_how_many_arguments_came(args: list[int], inline: bool) -> None:
     if not args:
         # Too few: the handler is not called, nobody is answered for it, and the others are called.
         assert heard == [("own",)]
-        assert driver.failures == ["LocalProtocolError: event 'x' in /"]
+        assert driver.failures == ["RemoteProtocolError: event 'x' in /"]
         assert client.take() == []
     else:
         assert heard == [tuple([*args, 0][:2]), ("own", *args)]

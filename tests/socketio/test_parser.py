@@ -541,3 +541,12 @@ def check_shape(packet: Packet) -> None:
         assert packet.type in (CONNECT, DISCONNECT, CONNECT_ERROR)
         if packet.type is CONNECT:
             assert isinstance(packet.data, dict)
+
+
+@pytest.mark.parametrize(("references", "size"), [(11, 1), (3, 400_000)])
+def test_references_to_one_attachment_count_like_attachments(references: int, size: int) -> None:
+    decoder = Parser().decoder()
+    placeholder = '{"_placeholder":true,"num":0}'
+    assert decoder.feed(f'51-["e",{",".join([placeholder] * references)}]') is None
+    with pytest.raises(ParseError, match="too many references"):
+        decoder.feed(bytes(size))
