@@ -7,13 +7,13 @@ grows without a limit that somebody can see and set.
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sioproto.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 TransportName = Literal["polling", "websocket"]
 
@@ -128,9 +128,7 @@ class EngineConfig:
             value = getattr(self, name)
             if value is not None and not isinstance(value, kind):
                 raise OptionError(f"{name} must be {kind.__name__}(...) or None, not {value!r}")
-        unknown = set(self.transports) - {"polling", "websocket"}
-        if unknown or not self.transports or isinstance(self.transports, str):
-            raise OptionError(f'transports are a tuple of "polling" and "websocket", not {self.transports!r}')
+        check_transports(self.transports)
 
     @property
     def prefix(self) -> str:
@@ -170,6 +168,127 @@ class SocketConfig:
 
     def __post_init__(self) -> None:
         check_positive(self, *(field.name for field in fields(self)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineClientConfig:
+    """The options of the Engine.IO floor in the client's role."""
+
+    path: str = "/socket.io"
+    add_trailing_slash: bool = True
+    """Whether a slash follows the path in each request."""
+    transports: tuple[TransportName, ...] = ("polling", "websocket")
+    """In the order of preference. A connection begins with the first one; see ``try_all_transports``."""
+    upgrade: bool = True
+    """Whether a polling session moves to WebSocket where both sides have it."""
+    try_all_transports: bool = False
+    """Whether a transport that fails before the session is open gives way to the next one."""
+    remember_upgrade: bool = False
+    """Whether the next connection begins with WebSocket if the last one ended on it; any failure forgets that."""
+    query: Mapping[str, str] = field(default_factory=dict)
+    """Added to the query of every request."""
+    extra_headers: Mapping[str, str] = field(default_factory=dict)
+    """Added to every request."""
+    transport_headers: Mapping[TransportName, Mapping[str, str]] = field(default_factory=dict)
+    """Added to the requests of one transport."""
+    subprotocols: tuple[str, ...] = ()
+    """Offered when a WebSocket is opened."""
+    cookie_jar: bool = False
+    """Whether cookies that the server sets are sent back, over all connections."""
+    max_cookies: int = 50
+    """Cookies that are kept; beyond, the oldest goes."""
+    timestamp_param: str = "t"
+    """Names the query parameter that keeps caches from answering."""
+    timestamp_requests: bool | None = None
+    """Whether requests carry it: None for polls and POSTs only, True for WebSockets as well, False for none."""
+    force_base64: bool = False
+    """Asks the server to send binary messages as text, for links that spoil binary frames."""
+    request_timeout: float | None = None
+    """How long a poll or POST may take; None bounds them by the heartbeat alone, as a poll is held on purpose."""
+    upgrade_timeout: float = 10.0
+    """An upgrade that takes longer is given up; polling goes on."""
+    close_timeout: float = 5.0
+    """How long a closing connection may take to hand over its last packets."""
+    max_payload: int = 100 * 1024 * 1024
+    """The largest message or polling response that is accepted from the server, in bytes."""
+    max_control_packets: int = 100
+    """Packets other than messages in one polling payload."""
+    max_send_buffer: int = 4 * 1024 * 1024
+    """Bytes that may wait for a server that takes no more; beyond, the connection is closed."""
+    drain_mark: int = 64 * 1024
+    """Bytes queued in one turn after which an urgent drain is asked for."""
+
+    def __post_init__(self) -> None:
+        if not self.path.startswith("/"):
+            raise OptionError(f"path must begin with a slash, not {self.path!r}")
+        check_positive(
+            self,
+            *("upgrade_timeout", "close_timeout", "max_payload", "max_control_packets", "max_cookies"),
+            *("max_send_buffer", "drain_mark"),
+        )
+        if self.request_timeout is not None:
+            check_positive(self, "request_timeout")
+        check_transports(self.transports)
+        check_transports(tuple(self.transport_headers) or self.transports)
+        if isinstance(self.subprotocols, str):
+            raise OptionError(f"subprotocols are a tuple of names, not the string {self.subprotocols!r}")
+
+    @property
+    def target(self) -> str:
+        """The path of every request, without a query."""
+        path = self.path.removesuffix("/")
+        return path + "/" if self.add_trailing_slash else path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClientConfig:
+    """The options of the Socket.IO floor in the client's role."""
+
+    open_timeout: float | None = 20.0
+    """How long a connection may take to open, in seconds; None for as long as it takes."""
+    reconnection: bool = True
+    """Whether a lost connection, or one that could not be opened, is tried again."""
+    reconnection_attempts: int | None = None
+    """How often in a row, before it gives up; None for ever."""
+    reconnection_delay: float = 1.0
+    """Seconds before the first attempt; each further one waits twice as long, up to ``reconnection_delay_max``."""
+    reconnection_delay_max: float = 5.0
+    randomization_factor: float = 0.5
+    """How far a delay varies, 0 to 1, so that clients do not come back all at once; also at the longest delay."""
+    ack_timeout: float | None = None
+    """Seconds for which ``emit_with_ack`` waits where the call names no time; None for as long as the connection."""
+    retries: int = 0
+    """How often an event is sent again when it is not acknowledged within ``ack_timeout``; above 0 that is needed."""
+    max_buffered: int = 10_000
+    """Events that may wait for a connection, and for their turn with ``retries``; beyond, ``emit`` raises."""
+    max_early: int = 1000
+    """Events of a namespace that may come before its CONNECT is answered; beyond, the connection is closed."""
+    max_acks: int = 1000
+    """Acknowledgements that are awaited in one namespace; beyond, the oldest fails."""
+    max_attachments: int = 1000
+    max_arguments: int = 1000
+    max_depth: int = 100
+    """How deep arrays and objects of a payload may nest."""
+    max_event_name: int = 1024
+    max_namespace_name: int = 256
+
+    def __post_init__(self) -> None:
+        optional = ("open_timeout", "reconnection_attempts", "ack_timeout")
+        free = ("reconnection", "retries", "randomization_factor")
+        check_positive(self, *(each.name for each in fields(self) if each.name not in optional + free))
+        check_positive(self, *(name for name in optional if getattr(self, name) is not None))
+        if not 0 <= self.randomization_factor <= 1:
+            raise OptionError(f"randomization_factor must be from 0 to 1, not {self.randomization_factor!r}")
+        if type(self.retries) is not int or self.retries < 0:
+            raise OptionError(f"retries must be a whole number of at least 0, not {self.retries!r}")
+        if self.retries and self.ack_timeout is None:
+            raise OptionError("retries need an ack_timeout, after which an event is sent again")
+
+
+def check_transports(transports: tuple[TransportName, ...]) -> None:
+    """Raises ``OptionError`` unless it is a tuple of names of transports, and not an empty one."""
+    if set(transports) - {"polling", "websocket"} or not transports or isinstance(transports, str):
+        raise OptionError(f'transports are a tuple of "polling" and "websocket", not {transports!r}')
 
 
 def check_positive(config: object, *names: str) -> None:

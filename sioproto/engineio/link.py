@@ -6,15 +6,14 @@ once the session runs over WebSocket, or a candidate while an upgrade is being p
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sioproto.engineio.session import Session
     from sioproto.frame import Frame
 
 
 class Link:
-    """A WebSocket that was accepted.
+    """A WebSocket that was accepted, on either side of it.
 
     Its owner calls ``receive_messages`` and ``receive_link_closed`` of the engine, sets ``blocked`` through
     ``receive_blocked``/``receive_unblocked`` when its transport refuses or takes data again, and after each
@@ -24,8 +23,9 @@ class Link:
 
     __slots__ = ("blocked", "close_code", "closing", "dirty", "frames", "owner", "reading", "session")
 
-    def __init__(self, session: Session, owner: object = None) -> None:
-        self.session: Session | None = session
+    def __init__(self, session: Any, owner: object = None) -> None:
+        self.session: Any = session
+        """Whose it is: a server's ``Session`` or an ``EngineClient``; None when they are done with each other."""
         self.owner = owner
         self.frames: list[Frame] = []
         self.dirty = False

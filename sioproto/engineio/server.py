@@ -184,7 +184,7 @@ class EngineServer:
 
     def receive_messages(self, link: Link, messages: Sequence[str | bytes]) -> None:
         """Takes whole messages of a WebSocket, in order. Those of a link that is already closed are ignored."""
-        session = link.session
+        session: Session | None = link.session
         if session is None:
             return
         if session.link is link:
@@ -199,7 +199,8 @@ class EngineServer:
 
     def receive_link_closed(self, link: Link, code: int | None = None, error: str | None = None) -> None:
         """Says that a WebSocket is over: closed by the peer, or failed with ``error``. Expected once for each link."""
-        session, link.session = link.session, None
+        session: Session | None = link.session
+        link.session = None
         if session is None:
             return
         if session.probe is not None and session.probe.link is link:
@@ -217,7 +218,7 @@ class EngineServer:
     def receive_unblocked(self, link: Link) -> None:
         """Says that it takes data again."""
         link.blocked = False
-        session = link.session
+        session: Session | None = link.session
         if session is not None and session.link is link and (session.outbox or not session.open) and not session.dirty:
             session.dirty = True
             self.mark(session)

@@ -135,7 +135,7 @@ class FakeCore:
             self._carriers.append(exchange)
 
     def accept(self, exchange: Exchange, headers: Iterable[tuple[str, str]] = ()) -> Link:
-        link = exchange.link = Link(None, exchange.owner)  # type: ignore[arg-type]
+        link = exchange.link = Link(None, exchange.owner)
         self.links.append(link)
         headers = [("X-Bad", "\n")] if exchange.request.target == "/ws-bad" else list(headers)
         self.answer(exchange, Response(101, headers))
