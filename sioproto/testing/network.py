@@ -15,9 +15,11 @@ from sioproto.errors import LocalProtocolError
 
 if TYPE_CHECKING:
     from sioproto.testing.chance import Chance
+    from sioproto.testing.cores import ServerCore
     from sioproto.testing.pipe import Pipe
-    from sioproto.testing.runtime import Loop
+    from sioproto.testing.runtime import Party
     from sioproto.testing.transcript import Transcript
+    from sioproto.testing.watch import Watch
     from sioproto.timers import Timer
 
 Direction = Literal["up", "down"]
@@ -41,6 +43,12 @@ class Proxy:
     """Whether WebSockets get through; otherwise the request for one gets 400."""
 
 
+class Destination(Protocol):
+    """A server, as networks see it."""
+
+    core: ServerCore
+
+
 class Connection(Protocol):
     """A connection of a client, as its network sees it."""
 
@@ -57,13 +65,18 @@ class Connection(Protocol):
 class Network:
     """The way from one client to its server. All of it may be changed at any time."""
 
-    def __init__(self, loop: Loop, name: str, address: str, transcript: Transcript, chance: Chance) -> None:
-        self.loop = loop
+    def __init__(
+        self, party: Party, address: str, destination: Destination, transcript: Transcript, watch: Watch, chance: Chance
+    ) -> None:
+        self.loop = party.loop
+        self.name = party.name
         self.address = address
         """Where the client's requests come from."""
+        self.destination = destination
+        """Which server new connections lead to."""
         self.connections: dict[Connection, None] = {}
         self.transcript = transcript
-        self.name = name
+        self.watch = watch
         self.warm = 0
         """Connections that the client keeps for its next requests, where they are not connections of the wire."""
         self.refusing = False

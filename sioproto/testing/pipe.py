@@ -34,13 +34,13 @@ class Pipe:
     """
 
     __slots__ = (
-        "_held", "_items", "_listed", "_loop", "_network", "_pressed", "_pressure", "_timer", "closed", "latest",
+        "_held", "_items", "_listed", "_network", "_pressed", "_pressure", "_timer", "closed", "latest", "loop",
         "straight", "up", "waiting",
     )  # fmt: skip
 
     def __init__(self, network: Network, up: bool, pressure: Callable[[bool], object]) -> None:
         self._network = network
-        self._loop = network.loop
+        self.loop = network.loop
         self._pressure = pressure
         self._items: deque[Item] = deque()
         self._listed = False
@@ -59,7 +59,7 @@ class Pipe:
 
     def put(self, size: int, deliver: Callable[[Any], object], what: Any) -> None:
         """Sends something of that many bytes; ``deliver(what)`` is called when it arrives."""
-        if self.straight and self._loop.direct:
+        if self.straight and self.loop.direct:
             deliver(what)
         elif not self.closed:
             self._keep(size, deliver, what)
@@ -72,14 +72,14 @@ class Pipe:
 
     def refresh(self) -> None:
         """Something changed that decides whether items may come out."""
-        idle = not (self._items or self._held or self.closed) and self.latest <= self._loop.clock.now + SAME
+        idle = not (self._items or self._held or self.closed) and self.latest <= self.loop.clock.now + SAME
         self.straight = idle and self._network.is_clear(self.up)
         if self._items:
             self._schedule()
 
     def delay(self, seconds: float) -> None:
         """What is put in next arrives no earlier than that."""
-        self.latest = max(self.latest, self._loop.clock.now + seconds)
+        self.latest = max(self.latest, self.loop.clock.now + seconds)
         self.straight = False
 
     def close(self) -> None:
@@ -98,7 +98,7 @@ class Pipe:
         items, network = self._items, self._network
         while items and not self._held and not network.is_stalled(self.up):
             arrives, size, deliver, what = items[0]
-            if arrives > self._loop.clock.now + SAME:
+            if arrives > self.loop.clock.now + SAME:
                 break
             items.popleft()
             self.waiting -= size
@@ -111,7 +111,7 @@ class Pipe:
 
     def _keep(self, size: int, deliver: Callable[[Any], object], what: Any) -> None:
         network = self._network
-        self.latest = max(self.latest, self._loop.clock.now + network.latency)
+        self.latest = max(self.latest, self.loop.clock.now + network.latency)
         allowed = network.burn(size)
         if allowed < size:
             if allowed and isinstance(what, bytes):
@@ -132,12 +132,12 @@ class Pipe:
     def _schedule(self) -> None:
         if self._listed or self._held or self._network.is_stalled(self.up):
             return
-        wait = self._items[0][0] - self._loop.clock.now
+        wait = self._items[0][0] - self.loop.clock.now
         if wait <= SAME:
             self._listed = True
-            self._loop.ready.append(self)
+            self.loop.ready.append(self)
         elif self._timer is None:
-            self._timer = self._loop.timers.after(wait, self._arrived)
+            self._timer = self.loop.timers.after(wait, self._arrived)
 
     def _arrived(self) -> None:
         self._timer = None

@@ -13,7 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sioproto.environment import Environment
-from sioproto.errors import LocalProtocolError
+from sioproto.errors import LocalProtocolError, is_remote
 from sioproto.pending import Pending
 from sioproto.testing.clock import Clock, Share
 from sioproto.testing.failures import NeverQuiet
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
 
     from sioproto.testing.chance import Chance
+    from sioproto.testing.cores import Timed
 
 WALL = 1_767_225_600.0
 """What the wall clock says when a world begins: 2026-01-01, midnight UTC."""
@@ -56,6 +57,10 @@ class Loop:
         self.direct = False
         """Whether what is sent may be handed over in place: nobody up the stack is in the middle of something."""
         self.budget = budget
+        self.failed: list[tuple[Party, BaseException, str]] = []
+        """What user code raised and nobody took."""
+        self.fault: Exception | None = None
+        """What was found wrong during a step, by somebody who could not raise it."""
         self._chance = chance
 
     def run(self) -> None:
@@ -71,6 +76,9 @@ class Loop:
                     step = ready.popleft() if self._chance is None else self._draw(self._chance)
                     step.step()
                     left -= 1
+                    if self.fault is not None:
+                        fault, self.fault = self.fault, None
+                        raise fault
                     if left < 0:
                         raise NeverQuiet(f"not quiet after {self.budget} steps at {clock.now:.3f} seconds")
                 deadline = timers.next_deadline()
@@ -96,10 +104,14 @@ class Loop:
 class Call:
     """A plain call that has its turn."""
 
-    __slots__ = ("step",)
+    __slots__ = ("_function",)
 
     def __init__(self, function: Callable[[], object]) -> None:
-        self.step = function
+        self._function = function
+
+    def step(self) -> None:
+        """Makes the call."""
+        self._function()
 
 
 class Task:
@@ -158,7 +170,16 @@ class Party:
 
     inline = True
 
-    def __init__(self, loop: Loop, name: str, ids: Chance, chance: Chance, *, passing: bool = False) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        name: str,
+        ids: Chance,
+        chance: Chance,
+        block: Callable[[Pending[Any], float | None], object],
+        *,
+        passing: bool = False,
+    ) -> None:
         self.loop = loop
         self.name = name
         self.timers = Share(loop.timers, self.touch, passing=passing)
@@ -171,10 +192,16 @@ class Party:
         )
         self.failures: list[tuple[BaseException, str]] = []
         """What user code raised and no ``on_error`` hook took, and where."""
+        self.core: Timed | None = None
         self.pump: Callable[[], object] = _nothing
-        self.block_for: Callable[[Pending[Any], float | None], None] = _refuse
+        self._block = block
         self._listed = False
         self._pumping = False
+
+    def drive(self, core: Timed, pump: Callable[[], object]) -> None:
+        """Gives it what it drives, and how."""
+        self.core = core
+        self.pump = pump
 
     def touch(self) -> None:
         """Something happened to it, so it has its turn."""
@@ -190,6 +217,12 @@ class Party:
             self.pump()
         finally:
             self._pumping = False
+        core = self.core
+        if core is not None:
+            deadline = core.next_deadline()
+            if deadline is not None and deadline <= self.loop.clock.now:
+                core.handle_timeout()
+                self.touch()
 
     # The runtime port
 
@@ -220,18 +253,17 @@ class Party:
 
     def block(self, pending: Pending[Any], timeout: float | None) -> None:
         """Lets virtual time pass until ``pending`` is done. Only a test can wait like that, not a handler."""
-        self.block_for(pending, timeout)
+        self._block(pending, timeout)
 
     def report(self, error: BaseException, where: str) -> None:
         """Keeps what user code raised."""
         if isinstance(error, RuntimeError) and any(words in str(error) for words in NO_LOOP):
             error.add_note(WHAT_WORKS)
         self.failures.append((error, where))
+        if not is_remote(error):
+            self.loop.failed.append((self, error, where))
 
 
 def _nothing() -> None:
     """Nobody has to do anything yet."""
 
-
-def _refuse(pending: Pending[Any], timeout: float | None) -> None:
-    raise LocalProtocolError("this party belongs to no world that could let time pass")
