@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from sioproto.errors import LocalProtocolError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sioproto.testing.chance import Chance
     from sioproto.testing.cores import ServerCore
     from sioproto.testing.pipe import Pipe
@@ -66,7 +68,14 @@ class Network:
     """The way from one client to its server. All of it may be changed at any time."""
 
     def __init__(
-        self, party: Party, address: str, destination: Destination, transcript: Transcript, watch: Watch, chance: Chance
+        self,
+        party: Party,
+        address: str,
+        destination: Destination,
+        find: Callable[[object], Destination],
+        transcript: Transcript,
+        watch: Watch,
+        chance: Chance,
     ) -> None:
         self.loop = party.loop
         self.name = party.name
@@ -81,6 +90,7 @@ class Network:
         """Connections that the client keeps for its next requests, where they are not connections of the wire."""
         self.refusing = False
         """Whether new connections are refused."""
+        self._find = find
         self._chance = chance
         self._latency = 0.0
         self._chunking: int | Literal["random"] | None = None
@@ -125,6 +135,10 @@ class Network:
     def proxy(self, proxy: Proxy | None) -> None:
         self._proxy = proxy
         self._refresh()
+
+    def lead(self, server: object) -> None:
+        """Leads new connections to another server of this world. Those there are stay."""
+        self.destination = self._find(server)
 
     def cut(self) -> None:
         """Cuts every connection there is: both sides notice at once, and what is on its way is lost.

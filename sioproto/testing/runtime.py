@@ -266,4 +266,3 @@ class Party:
 
 def _nothing() -> None:
     """Nobody has to do anything yet."""
-

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sioproto import app
+from sioproto.engineio.server import EngineServer
+from sioproto.socketio.server import SocketServer
 from sioproto.testing.failures import InvariantBroken
 from sioproto.testing.invariants import engine_breaches, session_breaches, socket_breaches
+from sioproto.testing.server import Server
 from sioproto.testing.witness import Half, Witness
 
 if TYPE_CHECKING:
@@ -19,8 +23,7 @@ if TYPE_CHECKING:
     from sioproto.engineio.fetch import Fetch
     from sioproto.engineio.link import Link
     from sioproto.engineio.request import Exchange, Request
-    from sioproto.engineio.server import EngineServer
-    from sioproto.socketio.server import SocketServer
+    from sioproto.testing.cores import ServerCore
     from sioproto.testing.network import Network
     from sioproto.testing.runtime import Loop, Party
 
@@ -28,15 +31,25 @@ if TYPE_CHECKING:
 class Watch:
     """The invariants of one world. What is found first stays in ``loop.fault`` and ends the step."""
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: Loop, watching: bool) -> None:
+        self.watching = watching
         self._loop = loop
         self._witness = Witness(lambda facts: self.breach(1, facts))
         self._servers: list[tuple[Party, EngineServer, SocketServer | None]] = []
         self._engines: dict[Any, Half] = {}
         self._looked = 0
 
-    def add_server(self, party: Party, engine: EngineServer, sockets: SocketServer | None) -> None:
-        """Watches a server, and its sockets if it has that floor."""
+    def add_server(self, party: Party, core: ServerCore) -> None:
+        """Watches a server, and its sockets where it has that floor."""
+        if not self.watching:
+            return
+        sockets = core.socket_server if isinstance(core, Server) else core if isinstance(core, SocketServer) else None
+        if isinstance(core, EngineServer):
+            engine = core
+        elif isinstance(core, SocketServer | app.Server):
+            engine = core.engine
+        else:
+            return
         self._servers.append((party, engine, sockets))
 
         def opened(_: object, request: Request) -> None:
@@ -47,19 +60,17 @@ class Watch:
 
         engine.on("initial_headers", opened)
 
-    def remove_server(self, party: Party) -> None:
-        """Looks at a server no more."""
-        self._servers = [row for row in self._servers if row[0] is not party]
-
     def look_at_fetch(self, network: Network, fetch: Fetch) -> None:
         """Looks at a request that a client is about to send."""
         engine = fetch.engine
-        if engine not in self._engines:
+        if self.watching and engine is not None and engine not in self._engines:
             self._engines[engine] = self._witness.see_engine(engine, network.name)
             engine.on("close", lambda: self._engines.pop(engine, None))
 
     def look_at_server(self, carriers: Iterable[Exchange | Link], limit: int) -> None:
         """Looks at the sessions that gave output; ``limit`` is their server's ``max_send_buffer``."""
+        if not self.watching:
+            return
         for carrier in carriers:
             session = carrier.session
             self._looked += 1
@@ -90,5 +101,5 @@ class Watch:
 
     def breach(self, number: int, facts: str) -> None:
         """Something is wrong."""
-        if self._loop.fault is None:
+        if self.watching and self._loop.fault is None:
             self._loop.fault = InvariantBroken(number, facts)
