@@ -45,7 +45,8 @@ class SocketClient:
     """All namespaces of a client, without I/O.
 
     ``origin`` is where the server is. ``wake(urgent)`` is called when there is output or news; ``waiting`` is how a
-    runtime waits for a ``Pending``; ``timers`` may be shared with others of the same clock.
+    runtime waits for a ``Pending``; ``timers`` may be shared with others of the same clock; ``socket_class`` is what
+    sockets are made of.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class SocketClient:
         wake: Callable[[bool], None] | None = None,
         guard: Callable[[], None] | None = None,
         timers: Timers | None = None,
+        socket_class: type[ClientSocket] = ClientSocket,
     ) -> None:
         self.origin = origin
         self.engine_config = engine_config
@@ -71,6 +73,7 @@ class SocketClient:
         self.parser = parser or make_parser(config, engine_config)
         self.sockets: dict[str, ClientSocket] = {}
         """All sockets that were asked for, by the name of their namespace."""
+        self._socket_class = socket_class
         self.parked = 0
         """Bytes of events that wait for handlers; the floor above counts."""
         self._wake = wake
@@ -113,7 +116,7 @@ class SocketClient:
         if socket is None:
             if "," in name or len(name) > self.config.max_namespace_name:
                 raise LocalProtocolError(f"{name[:80]!r} cannot be the name of a namespace")
-            socket = self.sockets[name] = ClientSocket(self, name, auth)
+            socket = self.sockets[name] = self._socket_class(self, name, auth)
         elif auth is not None:
             socket.auth = auth
         return socket
