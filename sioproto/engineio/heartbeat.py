@@ -20,7 +20,7 @@ LATE = 1.0
 class Heartbeat:
     """Runs one timer at a time: until the next ping, or until the pong is overdue."""
 
-    __slots__ = ("_session", "_timer", "awaits_pong", "grace")
+    __slots__ = ("_asked", "_session", "_timer", "_unanswered", "awaits_pong", "confirmed", "grace")
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -28,15 +28,26 @@ class Heartbeat:
         self.awaits_pong = False
         self.grace = False
         """Whether the pong that is awaited may still get its time once more."""
+        self.confirmed = float("-inf")
+        """When the latest ping was sent that is answered: what was sent before, the peer has received."""
+        self._asked = 0.0
+        self._unanswered = 0
 
     def start(self, pings: Lane[Session]) -> None:
         """Waits for the time of the next ping; a pong, asked for or not, comes here, too."""
+        if self._unanswered:
+            # Of several the pong answers the first one, whose time is kept until all are answered.
+            self._unanswered -= 1
+            self.confirmed = self._asked
         self.awaits_pong = self.grace = False
         self.stop()
         self._timer = pings.arm(self._session)
 
-    def pinged(self, pongs: Lane[Session], paused: bool) -> None:
+    def pinged(self, pongs: Lane[Session], paused: bool, now: float) -> None:
         """A ping is on its way. While the session is paused its pong has all the time it needs."""
+        if not self._unanswered:
+            self._asked = now
+        self._unanswered += 1
         self.awaits_pong = self.grace = True
         self._timer = None if paused else pongs.arm(self._session)
 

@@ -338,7 +338,7 @@ class Session(Observed):
 
     def ping(self) -> None:
         # In this order, because writing may find that the client takes nothing, which ends the session.
-        self.heartbeat.pinged(self._server.pong_lane, self.paused)
+        self.heartbeat.pinged(self._server.pong_lane, self.paused, self._server.timers.clock())
         self.write((PING,))
 
     def time_out(self) -> None:
