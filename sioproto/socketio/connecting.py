@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sioproto.socketio.dynamic import DynamicNamespace
     from sioproto.socketio.namespace import Namespace
     from sioproto.socketio.packet import Packet
-    from sioproto.socketio.recovery import RefusalReason
+    from sioproto.socketio.recovery import RefusalReason, Trail
     from sioproto.socketio.restoring import RestoreTicket
     from sioproto.socketio.server import SocketServer
 
@@ -131,7 +131,8 @@ class Connecting:
                 namespace.adapter.add_all(socket, (socket.id,))
             else:
                 for entry in missed.entries:
-                    client.session.write(entry.frames)
+                    if entry.ack_id is None or socket.owes(entry.ack_id):
+                        client.session.write(entry.frames)
             ids = {"sid": socket.id, "pid": trail.private_id}
             client.session.write(server.parser.encode_connect(namespace.name, ids))
         socket.set_accepted()
@@ -169,24 +170,25 @@ class Connecting:
         self,
         ticket: ConnectTicket,
         namespace: Namespace,
-        claim: RestoreTicket | None = None,
+        trail: Trail | None = None,
         refusal: RefusalReason | None = None,
+        *,
+        previous: Socket | None = None,
+        skip_middlewares: bool = False,
     ) -> None:
-        """Asks whether a socket may connect: a restored one, or a new one."""
+        """Asks whether a socket may connect: one that goes on with a trail, or a new one."""
         server, request = self._server, ticket.client.session.request
         address, secure = client_address(request, server.engine_config)
         handshake = Handshake(request, ticket.auth, server.environment.wall(), address, secure)
-        if claim is not None and claim.trail is not None:
-            socket = ticket.socket = Socket(ticket.client, namespace, claim.trail.sid, handshake)
-            socket.resume(claim.trail)
-            namespace.adapter.add_all(socket, tuple(claim.trail.since))
-            skip = claim.skip_middlewares
-            server.tell(ConnectAsked(ticket, socket, claim.previous, skip))
-            return
-        socket = ticket.socket = Socket(ticket.client, namespace, server.environment.ids(), handshake)
-        if server.restoring is not None and namespace.log is not None:
-            server.restoring.begin(socket, namespace.log, refusal)
-        server.tell(ConnectAsked(ticket, socket))
+        if trail is not None:
+            socket = ticket.socket = Socket(ticket.client, namespace, trail.sid, handshake)
+            socket.resume(trail)
+            namespace.adapter.add_all(socket, tuple(trail.since))
+        else:
+            socket = ticket.socket = Socket(ticket.client, namespace, server.environment.ids(), handshake)
+            if server.restoring is not None and namespace.log is not None:
+                server.restoring.begin(socket, namespace.log, refusal)
+        server.tell(ConnectAsked(ticket, socket, previous, skip_middlewares))
 
     def _find_parent(self, ticket: ConnectTicket) -> None:
         for parent in ticket.parents:
@@ -202,7 +204,7 @@ class Connecting:
     def _ask_socket(self, ticket: ConnectTicket, namespace: Namespace) -> None:
         ticket.namespace = namespace
         namespace.connecting += 1
-        if self._server.restoring is not None and "pid" in ticket.auth:
+        if self._server.restoring is not None and ticket.auth.get("pid") is not None:
             self._server.restoring.receive_claim(ticket, namespace)
         else:
             self.ask(ticket, namespace)

@@ -181,8 +181,8 @@ class EventLog:
     """
 
     __slots__ = (
-        "_config", "_entries", "_epoch", "_namespace", "_retention", "_size", "_timer", "dropped", "dropped_when",
-        "number",
+        "_closed", "_config", "_entries", "_epoch", "_namespace", "_retention", "_size", "_timer", "dropped",
+        "dropped_when", "number",
     )  # fmt: skip
 
     def __init__(self, namespace: Namespace, config: Recovery) -> None:
@@ -197,6 +197,7 @@ class EventLog:
         self._entries: deque[Entry] = deque()
         self._size = 0
         self._timer: Timer | None = None
+        self._closed = False
         self.number = 0
         """The latest event's number."""
         self.dropped = 0
@@ -235,8 +236,10 @@ class EventLog:
         namespace = self._namespace
         server = namespace.server
         frames = server.parser.encode_event(namespace.name, args, ack_id, compress)
-        entry = Entry(number, server.environment.clock(), frames, selection, only, ack_id)
         self.number = number
+        if self._closed:
+            return frames
+        entry = Entry(number, server.environment.clock(), frames, selection, only, ack_id)
         self._entries.append(entry)
         self._size += entry.size
         self.trim(entry.when)
@@ -298,10 +301,10 @@ class EventLog:
             self.dropped, self.dropped_when = entry.number, entry.when
 
     def close(self) -> None:
-        """Drops everything."""
+        """Drops everything, and keeps nothing any more."""
+        self._closed = True
         self._entries.clear()
         self._size = 0
-        self.dropped, self.dropped_when = self.number, float("inf")
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

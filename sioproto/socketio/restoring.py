@@ -41,15 +41,10 @@ MAX_CLAIM = 64
 class RestoreTicket:
     """One client that says that it was here before."""
 
-    __slots__ = (
-        "connect", "missed", "namespace", "offset", "previous", "private_id", "skip_middlewares", "timer", "trail",
-    )  # fmt: skip
+    __slots__ = ("connect", "missed", "namespace", "offset", "previous", "private_id", "timer", "trail")
 
-    def __init__(
-        self, connect: ConnectTicket, namespace: Namespace, private_id: str, offset: str | None, skip_middlewares: bool
-    ) -> None:
+    def __init__(self, connect: ConnectTicket, namespace: Namespace, private_id: str, offset: str | None) -> None:
         self.connect = connect
-        self.skip_middlewares = skip_middlewares
         self.namespace = namespace
         self.private_id = private_id
         self.offset = offset
@@ -96,7 +91,7 @@ class Restoring:
         if not is_claim(private_id) or not (offset is None or is_claim(offset)):
             self._server.connecting.ask(connect, namespace, refusal="invalid")
             return
-        ticket = connect.claim = RestoreTicket(connect, namespace, private_id, offset, self.config.skip_middlewares)
+        ticket = connect.claim = RestoreTicket(connect, namespace, private_id, offset)
         earlier = self._tickets.get(ticket.key)
         self._tickets[ticket.key] = ticket
         if earlier is not None:
@@ -133,7 +128,10 @@ class Restoring:
         if refusal is not None:
             self._refuse(ticket, refusal)
         else:
-            self._server.connecting.ask(ticket.connect, ticket.namespace, ticket)
+            skip = self.config.skip_middlewares
+            self._server.connecting.ask(
+                ticket.connect, ticket.namespace, trail, previous=ticket.previous, skip_middlewares=skip
+            )
         return True
 
     def collect(self, ticket: RestoreTicket) -> Missed | None:
