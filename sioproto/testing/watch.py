@@ -1,8 +1,8 @@
 """Watches over the invariants of a world: a little after each step, everything when it is quiet.
 
-What a step costs must not grow with the number of those whom it does not concern. So a step looks at the sessions that
-gave output in it; and everything is looked at, at the end of a ``settle``, when as many sessions were looked at as there
-are, which in a small world is always.
+What a step costs must not grow with the number of those whom it does not concern. So a step looks at the sessions
+that gave output in it; and everything is looked at, at the end of a ``settle``, when as much happened as makes it worth
+it, which in a small world is always.
 """
 
 from __future__ import annotations
