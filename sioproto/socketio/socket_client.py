@@ -44,9 +44,9 @@ ACK = PacketType.ACK
 class SocketClient:
     """All namespaces of a client, without I/O.
 
-    ``origin`` is where the server is. ``wake(urgent)`` is called when there is output or news; ``waiting`` is how a
-    runtime waits for a ``Pending``; ``timers`` may be shared with others of the same clock; ``socket_class`` is what
-    sockets are made of.
+        ``origin`` is where the server is. ``wake(urgent)`` is called when there is output or news; ``waiting`` is how a
+    runtime waits for a ``Pending``; ``timers`` may be shared with others of the same clock; ``socket_class`` makes
+    the sockets.
     """
 
     def __init__(

@@ -85,6 +85,11 @@ class Client(app.Client):
         return self._party.name
 
     @property
+    def socket_client(self) -> SocketClient:
+        """The Socket.IO client below."""
+        return self._core
+
+    @property
     def received(self) -> list[tuple[Any, ...]]:
         """The events that came for the main socket, as ``(event, *args)``, in order."""
         return self.socket.received

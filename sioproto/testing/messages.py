@@ -1,8 +1,8 @@
 """A world without bytes: requests, responses and messages are handed over as the objects that they are.
 
-A ``Call`` is one request of a client, from the ``Fetch`` on one side to the ``Exchange`` on the other, and the WebSocket
-that may become of it. It does what a wire does on both ends: it is told of output, it tells of input, and each side
-hears of the end once.
+A ``Call`` is one request of a client, from the ``Fetch`` on one side to the ``Exchange`` on the other, and the
+WebSocket that may become of it. It does what a wire does on both ends: it is told of output, it tells of input, and
+each side hears of the end once.
 
 The rule not to be broken: what a side is told here it could be told by a real connection, in that order.
 """

@@ -29,6 +29,7 @@ from sioproto.testing.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Self
 
     from sioproto.socketio.client_socket import Auth
     from sioproto.testing.clock import Clock
@@ -47,8 +48,8 @@ class World:
     """Servers, clients and what lies between them.
 
     ``strict`` says that a handler that raises fails the test. ``shuffle`` draws the order of what happens at the same
-    moment, which is first come, first served otherwise. ``invariants`` says whether they are watched over. ``budget`` is
-    how many steps may be made without any time passing, and ``transcript`` how many entries of it are kept.
+    moment, which is first come, first served otherwise. ``invariants`` says whether they are watched over. ``budget``
+    is how many steps may be made without any time passing, and ``transcript`` how many entries of it are kept.
     """
 
     def __init__(
@@ -195,6 +196,7 @@ class World:
         url = ORIGIN + (namespace if namespace.startswith("/") else f"/{namespace}")
         client = Client(self, party, network, url, auth, record, options)
         self._drive_client(party, client, network)
+        self.watch.add_client(client.socket_client)
         self.clients.append(client)
         if connect:
             client.connect()
@@ -250,7 +252,7 @@ class World:
         self._sleeps.clear()
         self._look_for_leftovers()
 
-    def __enter__(self) -> World:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -268,7 +270,7 @@ class World:
             loop.run()
             self.watch.look_when_due()
         except WorldFailure as failure:
-            raise self._explained(failure)
+            raise self._explained(failure) from failure.__cause__
         if loop.failed:
             failed, loop.failed = loop.failed, []
             if self.strict:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sioproto.pending import Pending
-    from sioproto.socketio import BroadcastAnswers
+    from sioproto.socketio import Socket
+    from sioproto.socketio.acks import BroadcastAnswers
 
 
 class Member:
@@ -47,6 +48,7 @@ class Model:
     def __init__(self) -> None:
         self.members: dict[str, Member] = {}
         self.answers: list[tuple[Pending[Any], int]] = []
+        self.queries: list[tuple[Pending[Any], int, Socket]] = []
         self.polls: list[tuple[Pending[BroadcastAnswers], int]] = []
 
     def owe(self, number: int, namespace: str, to: tuple[str, ...], without: tuple[str, ...]) -> None:
@@ -65,7 +67,7 @@ class Model:
             if member.tainted:
                 continue
             if member.got != member.owed[: len(member.got)]:
-                yield f"{sid} of c{member.client} got {member.got}, and was owed {member.owed}, in that order, once each"
+                yield f"{sid} of c{member.client} got {member.got} and was owed {member.owed}, in that order, once each"
             elif sid in connected and len(member.got) < len(member.owed):
                 yield f"{sid} of c{member.client} is connected and misses {member.owed[len(member.got) :]}"
             heard = list(dict.fromkeys(member.heard)) if member.repeats else member.heard
@@ -81,7 +83,7 @@ class Model:
 
 
 def answer_surprises(pending: Pending[Any], number: int) -> Iterator[str]:
-    """Yields what is wrong with one answer: it is the number that was asked, or an error that says why there is none."""
+    """Yields what is wrong with an answer: it is the number that was asked, or an error says why there is none."""
     if not pending.done:
         yield f"the answer to {number} is awaited for ever"
         return

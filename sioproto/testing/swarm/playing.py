@@ -19,8 +19,7 @@ from sioproto.testing.world import World
 if TYPE_CHECKING:
     from sioproto.pending import Pending
     from sioproto.socketio import Socket
-    from sioproto.testing.client import Client
-    from sioproto.testing.client import ClientSocket
+    from sioproto.testing.client import Client, ClientSocket
     from sioproto.testing.swarm.program import Program
 
 HEAL = 60.0
@@ -45,7 +44,11 @@ class Play:
 
     def __init__(self, program: Program, wire: Any = None) -> None:
         self.program = program
-        self.world = World(program.seed, shuffle=program.shuffle) if wire is None else World(program.seed, shuffle=program.shuffle, wire=wire)
+        self.world = (
+            World(program.seed, shuffle=program.shuffle)
+            if wire is None
+            else World(program.seed, shuffle=program.shuffle, wire=wire)
+        )
         self.model = Model()
         self.numbers = 0
         self.banished: dict[int, None] = {}
@@ -208,7 +211,9 @@ class Play:
         if socket is not None:
             number = self._next()
             asking = socket if seconds is None else socket.timeout(seconds)
-            self.model.answers.append((asking.emit_with_ack("poll", number), number))
+            answer = asking.emit_with_ack("poll", number)
+            self.model.answers.append((answer, number))
+            self.model.queries.append((answer, number, socket))
 
     def kick(self, who: int, namespace: str, close: bool) -> None:
         """Disconnects a socket."""
@@ -224,6 +229,11 @@ class Play:
 
     def _register_namespace(self, io: Any, namespace: Any) -> None:
         members = self.model.members
+
+        def compare_rooms(socket: Socket) -> None:
+            rooms = members[socket.id].rooms
+            if sorted(socket.rooms) != sorted(rooms):
+                raise Surprise(f"{socket!r} is in {sorted(socket.rooms)}, the model says {sorted(rooms)}")
 
         @namespace.use
         async def check(socket: Socket) -> None:
@@ -242,8 +252,7 @@ class Play:
                 member = members[socket.id] = Member(who, namespace.name, socket.id, repeats)
                 member.tainted = who in self.tainted
             member.present = True
-            if dict.fromkeys(sorted(socket.rooms)) != dict.fromkeys(sorted(member.rooms)):
-                raise Surprise(f"{socket!r} is in {sorted(socket.rooms)}, the model says {sorted(member.rooms)}")
+            compare_rooms(socket)
 
         @namespace.on("disconnect")
         def disconnected(socket: Socket) -> None:
@@ -274,12 +283,14 @@ class Play:
             socket.join(room)
             if socket.accepted:
                 members[socket.id].rooms[room] = None
+                compare_rooms(socket)
 
         @namespace.on("exit")
         def leave(socket: Socket, room: str) -> None:
             socket.leave(room)
             if socket.accepted:
                 members[socket.id].rooms.pop(room, None)
+                compare_rooms(socket)
 
     def _make_client(self, number: int, options: dict[str, Any]) -> Client:
         client = self.world.client(
@@ -321,6 +332,10 @@ class Play:
     def _heal(self) -> None:
         """Lets everybody come back, and waits for all answers."""
         self.banished.clear()
+        self.world.settle()
+        late = [number for answer, number, socket in self.model.queries if not (answer.done or socket.connected)]
+        if late:
+            raise self.world._explained(Surprise(f"answers are awaited of sockets that are gone: {late}"))
         for client in self.clients:
             network = client.network
             network.proxy = None
@@ -335,7 +350,9 @@ class Play:
             if (socket := client.of(name)).active and not socket.connected
         ]
         if lost:
-            raise self.world._explained(Surprise(f"not connected {HEAL:g} seconds after all was well: {', '.join(lost)}"))
+            raise self.world._explained(
+                Surprise(f"not connected {HEAL:g} seconds after all was well: {', '.join(lost)}")
+            )
         self.world.advance(SETTLE)
         # What is sent until it is acknowledged waits for a connection as long as nobody wants one.
         self.model.answers += [row[:2] for row in self.waiting if row[2].connected or row[0].done]
