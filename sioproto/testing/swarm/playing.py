@@ -18,8 +18,9 @@ from sioproto.testing.world import World
 
 if TYPE_CHECKING:
     from sioproto.pending import Pending
-    from sioproto.socketio import Socket
+    from sioproto.socketio import Namespace, Socket
     from sioproto.testing.client import Client, ClientSocket
+    from sioproto.testing.server import Server
     from sioproto.testing.swarm.program import Program
 
 HEAL = 60.0
@@ -44,11 +45,7 @@ class Play:
 
     def __init__(self, program: Program, wire: Any = None) -> None:
         self.program = program
-        self.world = (
-            World(program.seed, shuffle=program.shuffle)
-            if wire is None
-            else World(program.seed, shuffle=program.shuffle, wire=wire)
-        )
+        self.world = World(program.seed, shuffle=program.shuffle)
         self.model = Model()
         self.numbers = 0
         self.banished: dict[int, None] = {}
@@ -223,11 +220,11 @@ class Play:
 
     # The parties
 
-    def _register(self, io: Any) -> None:
+    def _register(self, io: Server) -> None:
         for name in NAMESPACES:
             self._register_namespace(io, io.of(name))
 
-    def _register_namespace(self, io: Any, namespace: Any) -> None:
+    def _register_namespace(self, io: Server, namespace: Namespace) -> None:
         members = self.model.members
 
         def compare_rooms(socket: Socket) -> None:
