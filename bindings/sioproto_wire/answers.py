@@ -156,7 +156,8 @@ class AnswerReader:
         try:
             body.receive(self.buffer, self._limit)
         except HttpError as error:
-            raise AnswerError("the answer is too long" if error.status == 413 else "malformed chunks") from None
+            text = "the answer is too long" if error.status == 413 else "the answer has malformed chunks"
+            raise AnswerError(text) from None
         if self.head.until_end:
             if body.size > self._limit:
                 raise AnswerError("the answer is too long")
