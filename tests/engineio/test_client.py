@@ -1142,14 +1142,15 @@ def test_a_closing_connection_does_not_listen(transport: str) -> None:
 
 
 @BOTH
-def test_a_server_that_closes_as_well_ends_it(transport: str) -> None:
+@pytest.mark.parametrize("packets", [("1",), ("4late", "1")])
+def test_a_server_that_closes_as_well_ends_it(transport: str, packets: tuple[str, ...]) -> None:
     alone = lone(transport)
     alone.client.send("x")
     if transport == "websocket":
         alone.client.receive_blocked(alone.link)
     alone.client.close()
     alone.settle()
-    bring(alone, "4late", "1")
+    bring(alone, *packets)
     assert alone.end == ("forced close", None)
 
 
