@@ -164,7 +164,9 @@ class SocketConfig:
     max_acks: int = 1000
     """Acknowledgements that are awaited from one socket; beyond, the oldest fails."""
     disconnecting_timeout: float = 5.0
-    """How long handlers of ``disconnecting`` may keep the rooms of a socket that is gone."""
+    """How long handlers of ``disconnecting`` may keep the rooms of a socket that is gone; what it sent before and is
+    not handled by then is dropped.
+    """
 
     def __post_init__(self) -> None:
         check_positive(self, *(field.name for field in fields(self)))

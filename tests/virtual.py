@@ -481,7 +481,7 @@ def check_engine(engine: EngineServer) -> None:
         probing += state in PROBING
         probed += state is State.PROBED
         closing += state in CLOSING
-        beating += session.open and not (session.paused and session.heartbeat.awaits_pong)
+        beating += session.open
         polling = session.polling
         for exchange in (polling.poll, polling.post):
             assert exchange is None or exchange.response is None, "answered and still in hand"

@@ -106,6 +106,8 @@ class Dispatcher:
         socket = job.socket
         lane: Lane | None = socket.lane
         if lane is not None:
+            if socket.expelled:
+                self._forget_parked(lane)
             self._park(job)
             lane.jobs.append(job)
             return
@@ -295,6 +297,12 @@ class Dispatcher:
             client.parked -= job.size + PARKING
             if client.parked * 2 <= self._max_parked and client.session.paused:
                 client.session.resume()
+
+    def _forget_parked(self, lane: Lane) -> None:
+        """Lets go of events that will not be handled any more, so that they cost nothing while a handler still runs."""
+        for job in lane.jobs:
+            self._unpark(job)
+        lane.jobs = deque(job for job in lane.jobs if not isinstance(job, EventReceived))
 
 
 def event_of(job: Job) -> str:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from sioproto.engineio.server import EngineServer
     from sioproto.timers import Timer
 
-PING = Frame(PacketType.PING)
 NOOP = Frame(PacketType.NOOP, compress=False)
 CLOSE = Frame(PacketType.CLOSE, compress=False)
 PROBE_ANSWER = Frame(PacketType.PONG + "probe")
@@ -165,12 +164,10 @@ class Session(Observed):
             call()
 
     def pause(self) -> None:
-        """Stops reading from the peer; the pong deadline is suspended, because it is we who do not listen."""
-        if self.paused or not self.open:
-            return
-        self.paused = True
-        self._read(False)
-        self.heartbeat.suspend()
+        """Stops reading from the peer. Pings go on, but no pong is overdue, because it is we who do not listen."""
+        if not self.paused and self.open:
+            self.paused = True
+            self._read(False)
 
     def resume(self) -> None:
         """Reads again."""
@@ -337,9 +334,7 @@ class Session(Observed):
         self.end("transport error", error)
 
     def ping(self) -> None:
-        # In this order, because writing may find that the client takes nothing, which ends the session.
-        self.heartbeat.pinged(self._server.pong_lane, self.paused)
-        self.write((PING,))
+        self.heartbeat.ping(self._server.pong_lane)
 
     def time_out(self) -> None:
         self.end("ping timeout", None)

@@ -418,6 +418,8 @@ class SocketServer:
             self._events.append(DisconnectingAsked(socket, reason, description))
 
     def _leave_overdue(self, socket: Socket, _: float) -> None:
+        # Its handlers are late, and what it sent before would be handled later still.
+        socket.expelled = True
         self.finish_disconnect(socket)
 
     def count_unconnected(self, change: int) -> None:

@@ -346,6 +346,43 @@ async def test_a_dead_client_is_noticed(transport: str) -> None:
         assert 0.35 < time.monotonic() - begun < 1.5
 
 
+@pytest.mark.parametrize("way", ["closes", "resets", "polling"])
+async def test_a_client_that_is_gone_is_noticed_while_it_is_not_read(way: str) -> None:
+    """Its events wait for handlers, so nobody reads the end of it; a ping finds it."""
+    options: dict[str, Any] = {"ping_interval": 0.2, "ping_timeout": 0.1, "disconnecting_timeout": 0.1}
+    async with serving(max_parked=10_000, **options) as live:
+        go = asyncio.Event()
+        heard: list[Any] = []
+
+        @live.io.on("number")
+        async def number(socket: Socket, value: int, filler: str) -> None:
+            await go.wait()
+            heard.append(value)
+
+        live.io.on("disconnect", lambda socket, reason: heard.append(reason))
+        client = await live.client("polling" if way == "polling" else "websocket")
+        await client.join()
+        (socket,) = live.io.sockets.sockets.values()
+        await client.send(*(f'42["number",{value},"{KILOBYTE}"]' for value in range(20)))
+        assert await settled(lambda: socket.conn.paused)
+        if isinstance(client, Polling):
+            # A POST that has no answer, and no poll: nothing of the client is awaited but that it comes again.
+            connection = await client.connect()
+            body = b'42["number",20,""]'
+            await connection.send(head("POST", client.target("polling"), length=len(body)) + body)
+            assert await settled(lambda: socket.conn.polling.begun)
+            await client.hang_up()
+        elif way == "resets":
+            client.socket.connection.reset()
+        else:
+            await client.hang_up()
+        assert await settled(lambda: live.sessions == 0 and not live.io._wire.connections)
+        assert await settled(lambda: not socket.connected)
+        go.set()
+        assert await settled(lambda: len(heard) == 2)
+        assert heard == [0, "ping timeout" if way == "polling" else "transport close"]
+
+
 async def test_slow_requests_are_cut_off() -> None:
     async with serving(head_timeout=0.15, body_timeout=0.15, keep_alive_timeout=0.15, close_timeout=0.2) as live:
         connection = await live.connect()

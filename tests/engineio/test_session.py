@@ -1140,21 +1140,92 @@ def test_a_pong_is_not_overdue_while_we_do_not_listen(transport: str) -> None:
 
 
 @BOTH
-def test_a_ping_that_falls_into_a_pause(transport: str) -> None:
+def test_pings_go_on_while_we_do_not_listen(transport: str) -> None:
+    """So a client that is still there does not give us up, and the end of one that is gone is noticed."""
     driver = drive_engine()
     client = driver.client(transport, pongs=False)
     client.session.pause()
     driver.advance(25.0)
-    assert client.log[-1] == "2"
-    driver.advance(1000.0)
     assert client.log.count("2") == 1
+    driver.advance(200.0)
+    assert client.log.count("2") == 11
+    assert ends(driver) == []
     client.session.resume()
     driver.settle()
     client.send("3")
     driver.advance(24.9)
     assert ends(driver) == []
     driver.advance(0.2)
-    assert client.log.count("2") == 2
+    assert client.log.count("2") == 12
+
+
+def test_a_poll_that_goes_away_is_noticed_while_we_do_not_listen() -> None:
+    driver = drive_engine()
+    client = driver.client()
+    client.session.pause()
+    client.lose()
+    assert ends(driver) == [("transport error", "poll connection closed prematurely")]
+
+
+@pytest.mark.parametrize("pings", [0, 3])
+def test_a_ping_that_nobody_comes_for_ends_a_paused_session(pings: int) -> None:
+    """Polls are taken even then, so it is the client who does not listen."""
+    driver = drive_engine()
+    client = driver.client(pongs=False)
+    client.session.pause()
+    post = client.post("4a")
+    if pings:
+        driver.advance(25.0 + 20.0 * (pings - 1))
+    client.polls = False
+    driver.advance(25.0 if pings == 0 else 20.0)
+    assert client.log.count("2") == pings + 1  # in the poll that was held
+    driver.advance(39.9)
+    assert ends(driver) == []
+    driver.advance(0.2)
+    assert ends(driver) == [("ping timeout", None)]
+    assert client.log.count("2") == pings + 1
+    assert post.status == 400
+
+
+def test_a_late_wake_up_gives_the_poll_its_time_as_well() -> None:
+    driver = drive_engine()
+    client = driver.client(polls=False)
+    client.poll()
+    client.session.pause()
+    driver.advance(45.0)
+    assert client.session.outbox
+    driver.oversleep(60.0)
+    assert ends(driver) == []
+    driver.advance(20.1)
+    assert ends(driver) == [("ping timeout", None)]
+
+
+def test_a_blocked_websocket_gets_one_ping_while_we_do_not_listen() -> None:
+    """Its peer may be waiting for us to read. That it is gone shows in what waits to be sent."""
+    driver = drive_engine()
+    client = driver.client("websocket", pongs=False)
+    client.session.pause()
+    client.block()
+    driver.advance(1000.0)
+    assert ends(driver) == []
+    client.unblock()
+    assert client.log.count("2") == 1
+
+
+def test_every_pong_to_a_ping_of_ours_has_room_in_one_payload() -> None:
+    """A client whose POST is not answered keeps its pongs for the next one."""
+    driver = drive_engine(max_control_packets=2)
+    client = driver.client(pongs=False)
+    client.session.pause()
+    held = client.post("4a")
+    driver.advance(25.0 + 20.0 * 6)
+    assert client.log.count("2") == 7
+    client.session.resume()
+    driver.advance(0.0)
+    assert held.status == 200
+    assert client.post(*["3"] * 9).status == 200
+    assert client.post(*["3"] * 3).status == 400
+    assert ends(driver) == [("parse error", "too many packets other than messages in one payload")]
 
 
 def test_a_pause_outlives_the_upgrade() -> None:
