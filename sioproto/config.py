@@ -101,7 +101,8 @@ class EngineConfig:
     upgrade_noop_interval: float = 0.1
     """While an upgrade is probed a held poll is released on this period; stock clients lean on it."""
     max_send_buffer: int = 4 * 1024 * 1024
-    """Bytes that may wait for a client whose transport refuses to take more; beyond, it is closed as a slow consumer.
+    """Bytes that may wait for a client whose transport refuses to take more, each packet with 160 on top; beyond, it is
+    closed as a slow consumer.
     """
     drain_mark: int = 64 * 1024
     """Bytes queued for one session in one turn after which an urgent drain is asked for."""

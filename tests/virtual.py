@@ -488,7 +488,7 @@ def check_engine(engine: EngineServer) -> None:
         if session.open:
             assert session.queued == sum(frame.size for frame in session.outbox)
             assert not (session.outbox and session.writable), "a packet was left behind"
-        assert session.queued <= config.max_send_buffer
+        assert session.weight <= config.max_send_buffer
         assert not session.dirty
     armed = {label: number for label, number, _ in engine.timers.explain()}
     # Middle states have a deadline, and nothing else has one.

@@ -24,7 +24,7 @@ from sioproto.engineio.request import Exchange, Request, Response
 from sioproto.engineio.states import TABLE, Input, State
 from sioproto.engineio.transport import Transport
 from sioproto.errors import LocalProtocolError, RemoteProtocolError
-from sioproto.frame import Frame
+from sioproto.frame import FRAME_COST, Frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -115,8 +115,13 @@ class Session(Observed):
 
     @property
     def queued(self) -> int:
-        """Bytes that wait for the transport."""
+        """Bytes on the wire that wait for the transport."""
         return self._queued
+
+    @property
+    def weight(self) -> int:
+        """What they cost in memory: ``queued`` and ``FRAME_COST`` for each packet. ``max_send_buffer`` bounds this."""
+        return self._queued + FRAME_COST * len(self.outbox)
 
     # Commands
 
@@ -365,7 +370,7 @@ class Session(Observed):
         link = self.link
         frames = self.outbox
         if self.polling.poll is None if link is None else link.blocked:
-            if self._queued > self._server.config.max_send_buffer:
+            if self.weight > self._server.config.max_send_buffer:
                 self.end("transport error", "slow consumer")
             return
         if frames:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sioproto import HttpCompression, LocalProtocolError
 from sioproto.engineio import EngineServer, MessageReceived, ObserverFailed, SessionClosed, SessionOpened, State
+from sioproto.frame import FRAME_COST
 from tests.virtual import EngineDriver, drive_engine, living, payload
 
 if TYPE_CHECKING:
@@ -990,19 +991,20 @@ def test_a_closing_session_pings_no_more(transport: str) -> None:
 
 
 def test_a_poll_that_never_comes() -> None:
-    driver = drive_engine(max_send_buffer=1000)
+    driver = drive_engine(max_send_buffer=1000 + FRAME_COST)
     client = driver.client(polls=False)
     assert client.session.send("x" * 999)
     driver.settle()
     assert client.session.queued == 1000
+    assert client.session.weight == 1000 + FRAME_COST
     client.session.send("")
     driver.settle()
     assert ends(driver) == [("transport error", "slow consumer")]
-    assert client.session.queued == 0
+    assert client.session.queued == client.session.weight == 0
 
 
 def test_a_websocket_that_takes_nothing() -> None:
-    driver = drive_engine(max_send_buffer=1000)
+    driver = drive_engine(max_send_buffer=1000 + FRAME_COST)
     client = driver.client("websocket")
     client.block()
     client.session.send("x" * 999)
@@ -1027,6 +1029,22 @@ def test_a_client_that_takes_is_never_slow(transport: str) -> None:
     assert ends(driver) == []
 
 
+@BOTH
+def test_tiny_packets_have_their_weight_as_well(transport: str) -> None:
+    """Answers of a few bytes cost many times that in memory while nobody takes them."""
+    driver = drive_engine(max_send_buffer=10_000)
+    client = driver.client(transport, polls=False)
+    if transport == "websocket":
+        client.block()
+    sent = 0
+    while client.session.send("30[]"):
+        driver.settle()
+        sent += 1
+        assert sent < 100
+    assert sent == 10_000 // (len("430[]") + FRAME_COST) + 1
+    assert ends(driver) == [("transport error", "slow consumer")]
+
+
 def test_a_slow_consumer_is_noticed_within_the_turn() -> None:
     driver = drive_engine(max_send_buffer=1000, drain_mark=100)
     client = driver.client("websocket")
@@ -1041,7 +1059,7 @@ def test_a_slow_consumer_is_noticed_within_the_turn() -> None:
 
 @BOTH
 def test_a_ping_may_be_one_byte_too_many(transport: str) -> None:
-    driver = drive_engine(max_send_buffer=100, drain_mark=50)
+    driver = drive_engine(max_send_buffer=100 + 2 * FRAME_COST, drain_mark=50)
     client = driver.client(transport, polls=False)
     if transport == "websocket":
         client.block()
