@@ -145,7 +145,9 @@ class SocketConfig:
     connect_timeout: float = 45.0
     """A session that joined no namespace by then is closed."""
     max_unconnected: int = 10_000
-    """Sessions before their first CONNECT at any one time; above, new ones get HTTP 503."""
+    """Sessions that joined no namespace yet, at any one time; above, the one that has asked for none for the longest
+    goes, or new ones get HTTP 503 if all of them wait for an answer.
+    """
     max_namespaces: int = 32
     """Namespaces per session."""
     max_pending_connects: int = 8

@@ -323,12 +323,34 @@ async def test_clients_that_join_no_namespace_are_let_go() -> None:
         assert live.sessions == 0
 
 
-async def test_too_many_that_join_no_namespace_get_503() -> None:
+async def test_a_crowd_that_joins_no_namespace_locks_nobody_out() -> None:
+    async with serving(max_unconnected=3, close_timeout=0.1) as live:
+        crowd = [await live.client(transport) for transport in (*TRANSPORTS, *TRANSPORTS)]
+        assert live.sessions == 3
+        assert (await crowd[0].ended(), crowd[0].sid in live.io.engine.sessions) == (1006, False)
+        await live.check_fresh_client()
+        assert await crowd[1].ended() == 1005
+        await crowd[3].join()
+        await live.check_fresh_client()
+
+
+async def test_too_many_that_wait_for_their_answer_get_503() -> None:
     async with serving(max_unconnected=3) as live:
+        go = asyncio.Event()
+
+        @live.io.use
+        async def wait(socket: Socket) -> None:
+            await go.wait()
+
         clients = [await live.polling() for _ in range(3)]
+        for client in clients:
+            await client.send("40")
         connection = await live.connect()
         assert (await connection.request("GET", "/socket.io/?EIO=4&transport=polling")).status == 503
-        await clients[0].join()
+        go.set()
+        packet = await clients[0].receive()
+        assert isinstance(packet, str)
+        assert packet.startswith("40")
         assert (await connection.request("GET", "/socket.io/?EIO=4&transport=polling")).status == 200
 
 
