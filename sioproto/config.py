@@ -218,6 +218,8 @@ class EngineClientConfig:
     """The largest message or polling response that is accepted from the server, in bytes."""
     max_control_packets: int = 100
     """Packets other than messages in one polling payload."""
+    decode_slice: int = 512
+    """Packets of one polling payload that are decoded before other work gets its turn."""
     max_send_buffer: int = 4 * 1024 * 1024
     """Bytes that may wait for a server that takes no more; beyond, the connection is closed."""
     drain_mark: int = 64 * 1024
@@ -229,7 +231,7 @@ class EngineClientConfig:
         check_positive(
             self,
             *("upgrade_timeout", "close_timeout", "max_payload", "max_control_packets", "max_cookies"),
-            *("max_send_buffer", "drain_mark"),
+            *("decode_slice", "max_send_buffer", "drain_mark"),
         )
         if self.request_timeout is not None:
             check_positive(self, "request_timeout")

@@ -219,9 +219,9 @@ class Session(Observed):
                 self.end("parse error", str(error))
             return
         if kind == PacketType.PONG:
-            self._notify("packet", PACKET_NAMES.get(kind, "error"), data)
+            self.notify("packet", PACKET_NAMES.get(kind, "error"), data)
             self.heartbeat.start(self._server.ping_lane)
-            self._notify("heartbeat")
+            self.notify("heartbeat")
             return
         self._note_traffic(kind, data)
         if kind == PacketType.MESSAGE:
@@ -303,7 +303,7 @@ class Session(Observed):
             link.frames.append(PROBE_ANSWER)
             self._server.carry(link)
             self.probe.wait_for_noop()
-            self._notify("upgrading", Transport(self, link))
+            self.notify("upgrading", Transport(self, link))
 
     def switch_transport(self) -> None:
         """The peer said ``5``: from here on the outbox leaves by the WebSocket."""
@@ -314,7 +314,7 @@ class Session(Observed):
         self.polling.answer_poll([CLOSE])
         if self.paused:
             self._read(False)
-        self._notify("upgrade", self.transport)
+        self.notify("upgrade", self.transport)
         if self.outbox and not self.dirty:
             self.dirty = True
             self._server.mark(self)
@@ -389,8 +389,8 @@ class Session(Observed):
         elif link is None:
             return
         if self._observers is not None and frames:
-            self._notify("flush", tuple(frames))
-            self._notify("drain")
+            self.notify("flush", tuple(frames))
+            self.notify("drain")
         if self._drained is not None:
             self._call_drained()
         if not self.open and self.state is not State.CLOSED:
@@ -423,14 +423,14 @@ class Session(Observed):
             self.link = None
         self._call_drained()
         # Its observers may still look at what was never sent, as in Node.js.
-        self._notify("close", reason, description)
+        self.notify("close", reason, description)
         self.outbox = []
         self._queued = 0
         server.tell(SessionClosed(self, reason, description))
 
     def _note_traffic(self, kind: str, data: str | bytes) -> None:
         self.heartbeat.extend(self._server.pong_lane)
-        self._notify("packet", PACKET_NAMES.get(kind, "error"), data)
+        self.notify("packet", PACKET_NAMES.get(kind, "error"), data)
 
     def report(self, error: Exception, where: str) -> None:
         """Takes what an observer raised."""
