@@ -158,6 +158,8 @@ class SocketConfig:
     max_arguments: int = 1000
     max_depth: int = 100
     """How deep arrays and objects of a payload may nest."""
+    max_containers: int = 50_000
+    """Arrays and objects of one payload; each takes up to 30 times the room that it has on the wire."""
     max_event_name: int = 1024
     max_namespace_name: int = 256
     max_rooms: int = 10_000
@@ -276,6 +278,8 @@ class ClientConfig:
     max_arguments: int = 1000
     max_depth: int = 100
     """How deep arrays and objects of a payload may nest."""
+    max_containers: int = 1_000_000
+    """Arrays and objects of one payload."""
     max_event_name: int = 1024
     max_namespace_name: int = 256
 
