@@ -273,8 +273,8 @@ class Connection:
         if closed:
             self._end_link(websocket.close_code, websocket.error)
             self.finish(linger=websocket.error is not None)
-        elif websocket.deflate is not None and websocket.pending and self._stage is Stage.WEBSOCKET:
-            # Little that came may be much when it is inflated: the rest waits until others, too, had their turn.
+        elif websocket.pending and self._stage is Stage.WEBSOCKET:
+            # Little that came may be much work: the rest waits until others, too, had their turn.
             self.reading = False
             self.arm(self._wire.turn_lane)
             self.touch()
