@@ -610,6 +610,8 @@ class Task:
     def __init__(self, runtime: Stepper, run: Coroutine[Any, Any, None]) -> None:
         self.run = run
         self.done = False
+        self.error: BaseException | None = None
+        """The cancellation that ended it."""
         self._runtime = runtime
         self._parked: Pending[Any] | None = None
 
@@ -620,8 +622,9 @@ class Task:
             parked = self.run.send(None) if error is None else self.run.throw(error)
         except StopIteration:
             self.done = True
-        except Cancelled:
+        except Cancelled as error:
             self.done = True
+            self.error = error
         else:
             self._parked = parked
             parked.on_done(self._wake)
