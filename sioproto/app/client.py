@@ -7,7 +7,7 @@ else.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sioproto.app import flows
 from sioproto.app.dispatch import Dispatcher
@@ -20,6 +20,7 @@ from sioproto.engineio.origin import parse_url
 from sioproto.errors import AckTimeout, OptionError
 from sioproto.pending import Pending
 from sioproto.socketio.client_events import AuthAsked, ClientEvent, EventLost
+from sioproto.socketio.client_socket import ClientSocket
 from sioproto.socketio.socket_client import SocketClient, make_parser
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from sioproto.engineio.origin import Origin
     from sioproto.engineio.request import Response
     from sioproto.environment import Environment
-    from sioproto.socketio.client_socket import Auth, ClientSocket
+    from sioproto.socketio.client_socket import Auth
     from sioproto.socketio.listening import Listening
     from sioproto.socketio.operator import EmitOperator
     from sioproto.timers import Timers
@@ -49,10 +50,12 @@ class Client(MainNamespace, Running):
     before reading from the server stops. ``timers`` may be shared with others of the same clock.
 
     Handlers get what the server sent: ``@client.on("news")``, ``def`` or ``async def``; what they return is the
-    acknowledgement. Lifecycle handlers are ``connect()``, ``disconnect(reason, description)``,
+    acknowledgement. Lifecycle handlers are ``connect(id)``, ``disconnect(reason, description)``,
     ``connect_error(error)``, ``reconnect_attempt(attempt)``, ``reconnect(attempt)``, ``reconnect_error(error)`` and
     ``reconnect_failed()``.
     """
+
+    socket_class: ClassVar[type[ClientSocket]] = ClientSocket
 
     def __init__(
         self,
@@ -87,6 +90,7 @@ class Client(MainNamespace, Running):
             wake=runtime.wake,
             guard=runtime.check,
             timers=timers,
+            socket_class=self.socket_class,
         )
         self._dispatcher = Dispatcher(client_steps, lone_client_step, _handled, runtime, self._report, max_parked)
         self._advancing = False

@@ -59,7 +59,8 @@ class Server(MainNamespace, Sending, Running):
     ``allow_request(request)`` raises ``Forbidden`` to refuse a session before it opens.
     ``generate_id(request)`` makes the ids of sessions, ``bundle`` is the JavaScript client to serve. Hooks may be
     ``def`` or ``async def``, but ``generate_id`` may not wait. ``loads`` and ``dumps`` replace the JSON codec.
-    ``max_parked`` is how many bytes of a client's events may wait for handlers before reading from it stops.
+    ``max_parked`` is how many bytes of a client's events may wait for handlers before reading from it stops. ``timers``
+    are shared with others that live on the same clock.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Server(MainNamespace, Sending, Running):
         loads: Callable[[str], Any] | None = None,
         dumps: Callable[[Any], str] | None = None,
         max_parked: int = 1024 * 1024,
+        timers: Timers | None = None,
     ) -> None:
         if max_parked <= 0:
             raise OptionError(f"max_parked must be above 0, not {max_parked!r}")
@@ -107,6 +109,7 @@ class Server(MainNamespace, Sending, Running):
             generate_id=generate_id,
             bundle=bundle,
             adapter=adapter,
+            timers=timers,
         )
         self._dispatcher = Dispatcher(server_steps, lone_server_step, self._handled, runtime, self._report, max_parked)
         self._advancing = False

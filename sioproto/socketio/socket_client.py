@@ -1,36 +1,29 @@
 """The Socket.IO client: one connection for all its namespaces, kept up (Socket.IO protocol, revision 5, client role).
 
 It has the verbs of the floor below and events of its own, as ``SocketServer`` has on the other side. It is what the
-JavaScript client calls a manager: it opens an ``EngineClient``, opens another one when that is lost, and hands packets
-to the sockets that they are for.
-
-The rule not to be broken: one connection is current at any one time. One that was left behind only hands over its last
-packets, and what it still hears is for nobody.
+JavaScript client calls a manager: it hands packets to the sockets that they are for, and lets ``Reconnecting`` keep the
+connection up.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sioproto.engineio.client import EngineClient
-from sioproto.engineio.client_events import EngineClosed, EngineOpened, MessageArrived
-from sioproto.engineio.cookies import CookieJar
+from sioproto.engineio.client_events import MessageArrived
 from sioproto.engineio.events import ObserverFailed
 from sioproto.errors import ConnectError, LocalProtocolError, RemoteProtocolError
-from sioproto.handlers import Observers
 from sioproto.pending import NO_WAITING
-from sioproto.socketio.backoff import Backoff
-from sioproto.socketio.client_events import ConnectFailed, Reconnection
 from sioproto.socketio.client_socket import ClientSocket
 from sioproto.socketio.packet import PacketType
 from sioproto.socketio.parser import Parser
+from sioproto.socketio.reconnecting import Reconnecting
 from sioproto.timers import Timers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sioproto.config import ClientConfig, EngineClientConfig, TransportName
-    from sioproto.engineio.client_events import EngineClientEvent
+    from sioproto.config import ClientConfig, EngineClientConfig
+    from sioproto.engineio.client import EngineClient
     from sioproto.engineio.events import CloseReason
     from sioproto.engineio.fetch import Fetch
     from sioproto.engineio.link import Link
@@ -39,13 +32,10 @@ if TYPE_CHECKING:
     from sioproto.environment import Environment
     from sioproto.frame import Frame
     from sioproto.pending import Waiting
-    from sioproto.socketio.client_events import ClientEvent, ReconnectionStage
+    from sioproto.socketio.client_events import ClientEvent
     from sioproto.socketio.client_socket import Auth, AuthTicket
     from sioproto.socketio.packet import Packet
     from sioproto.socketio.parser import Decoder
-    from sioproto.timers import Timer
-
-CONNECTION_EVENTS = ("open", "close", "error", "ping", "packet", "packet_create", "upgrade", "upgrade_error", "drain")
 
 EVENT = PacketType.EVENT
 ACK = PacketType.ACK
@@ -55,7 +45,8 @@ class SocketClient:
     """All namespaces of a client, without I/O.
 
     ``origin`` is where the server is. ``wake(urgent)`` is called when there is output or news; ``waiting`` is how a
-    runtime waits for a ``Pending``; ``timers`` may be shared with others of the same clock.
+    runtime waits for a ``Pending``; ``timers`` may be shared with others of the same clock; ``socket_class`` makes
+    the sockets.
     """
 
     def __init__(
@@ -70,6 +61,7 @@ class SocketClient:
         wake: Callable[[bool], None] | None = None,
         guard: Callable[[], None] | None = None,
         timers: Timers | None = None,
+        socket_class: type[ClientSocket] = ClientSocket,
     ) -> None:
         self.origin = origin
         self.engine_config = engine_config
@@ -81,29 +73,26 @@ class SocketClient:
         self.parser = parser or make_parser(config, engine_config)
         self.sockets: dict[str, ClientSocket] = {}
         """All sockets that were asked for, by the name of their namespace."""
-        self.engine: EngineClient | None = None
-        """The current connection."""
+        self._socket_class = socket_class
         self.parked = 0
         """Bytes of events that wait for handlers; the floor above counts."""
-        self._observers = Observers(CONNECTION_EVENTS, self.report)
-        self._observed: dict[str, None] = {}
         self._wake = wake
         self._decoder: Decoder = self.parser.decoder()
         self._received = 0
         self._events: list[ClientEvent] = []
-        self._old: list[EngineClient] = []
-        self._jar = CookieJar(environment.wall, engine_config.max_cookies) if engine_config.cookie_jar else None
-        self._backoff = Backoff(config, environment.jitter)
-        self._timer: Timer | None = None
-        self._remembered = False
-        self._cause: tuple[CloseReason, str] | None = None
+        self._connection = Reconnecting(self, wake)
 
     # What a user may look at, and the namespaces
 
     @property
+    def engine(self) -> EngineClient | None:
+        """The current connection; None while there is none."""
+        return self._connection.engine
+
+    @property
     def reconnecting(self) -> bool:
         """Whether the next attempt to come back is waited for, or under way."""
-        return self._backoff.attempts > 0
+        return self._connection.attempts > 0
 
     @property
     def writable(self) -> bool:
@@ -127,7 +116,7 @@ class SocketClient:
         if socket is None:
             if "," in name or len(name) > self.config.max_namespace_name:
                 raise LocalProtocolError(f"{name[:80]!r} cannot be the name of a namespace")
-            socket = self.sockets[name] = ClientSocket(self, name, auth)
+            socket = self.sockets[name] = self._socket_class(self, name, auth)
         elif auth is not None:
             socket.auth = auth
         return socket
@@ -140,11 +129,7 @@ class SocketClient:
         ``upgrade(transport)``, ``upgrade_error(error)``, ``drain()``. Observers are called in place and may neither
         wait nor call back into the core. Raises ``LocalProtocolError`` for any other name.
         """
-        if event in CONNECTION_EVENTS and event not in self._observed:
-            self._observed[event] = None
-            if self.engine is not None:
-                self._follow(self.engine, event)
-        return self._observers.add(event, call)
+        return self._connection.observe(event, call)
 
     # Inputs: see EngineClient for what each means
 
@@ -216,9 +201,7 @@ class SocketClient:
     def take_dirty(self) -> list[Fetch | Link]:
         """Returns what is to be sent: requests, and links with frames or a changed state; each once."""
         self._advance()
-        carriers: list[Fetch | Link] = [] if self.engine is None else self.engine.take_dirty()
-        for engine in self._old:
-            carriers += engine.take_dirty()
+        carriers = self._connection.take_dirty()
         self._advance()
         return carriers
 
@@ -247,14 +230,13 @@ class SocketClient:
     def cut_off(self) -> None:
         """Ends everything at once, whatever is still to be delivered."""
         self.close()
-        for engine in list(self._old):
-            engine.close(discard=True)
+        self._connection.cut_off()
         self._advance()
 
     @property
     def closed(self) -> bool:
         """Whether there is no connection, and none is being opened, closed or waited for."""
-        return self.engine is None and not self._old and self._timer is None
+        return self._connection.closed
 
     def pause(self) -> None:
         """Stops reading from the server."""
@@ -277,11 +259,10 @@ class SocketClient:
 
     def open_for(self, socket: ClientSocket) -> None:
         """Brings a socket to the server: over the connection that there is, or a new one."""
-        if self.engine is not None:
-            if self.engine.open:
-                socket.ask_auth()
-        elif self._timer is None:
-            self._open()
+        if self.engine is None:
+            self._connection.open()
+        elif self.engine.open:
+            socket.ask_auth()
 
     def write(self, frames: Sequence[Frame]) -> bool:
         """Hands packets to the connection. Returns False when it is gone, even if nobody has noticed before."""
@@ -289,22 +270,17 @@ class SocketClient:
 
     def close_if_unused(self) -> None:
         """Closes the connection when no socket wants it any more."""
-        if any(socket.active for socket in self.sockets.values()):
-            return
-        self._stop_timer()
-        self._backoff.reset()
-        engine, self.engine = self.engine, None
-        if engine is not None:
-            # Its last packets are still delivered. What comes of that concerns nobody.
-            self._observers.notify("close", "forced close", None)
-            self._old.append(engine)
-            engine.close(discard=not engine.open)
+        if not any(socket.active for socket in self.sockets.values()):
+            self._connection.leave()
 
     def drop(self, reason: CloseReason, description: str) -> None:
         """Ends the connection at once, because of what the server did; it is tried again."""
-        if self.engine is not None:
-            self._cause = (reason, description)
-            self.engine.close(discard=True)
+        self._connection.drop(reason, description)
+
+    def begin_decoding(self) -> None:
+        """A new connection is opened, whose packets have nothing to do with those of the one before."""
+        self._decoder = self.parser.decoder()
+        self._received = 0
 
     def tell(self, event: ClientEvent) -> None:
         """Leaves an event for the floor above."""
@@ -316,142 +292,25 @@ class SocketClient:
         """Leaves the failure of an observer for the floor above."""
         self.tell(ObserverFailed(error, where))
 
-    # The connection
-
-    def _open(self) -> None:
-        self._cause = None
-        self._decoder = self.parser.decoder()
-        self._received = 0
-        transports: tuple[TransportName, ...] | None = None
-        if self._remembered and "websocket" in self.engine_config.transports:
-            others = tuple(name for name in self.engine_config.transports if name != "websocket")
-            transports = ("websocket", *others)
-        engine = self.engine = EngineClient(
-            self.origin,
-            self.engine_config,
-            self.environment,
-            timers=self.timers,
-            wake=self._wake,
-            jar=self._jar,
-            transports=transports,
-        )
-        for event in self._observed:
-            self._follow(engine, event)
-        if self.config.open_timeout is not None:
-            self._timer = self.timers.after(self.config.open_timeout, self._open_overdue)
-        engine.begin()
-
-    def _follow(self, engine: EngineClient, event: str) -> None:
-        if event in ("open", "close", "error"):
-            return  # told by this floor
-        notify = self._observers.notify
-        engine.on("heartbeat" if event == "ping" else event, lambda *args: notify(event, *args))
-
-    def _open_overdue(self) -> None:
-        self._timer = None
-        if self.engine is not None:
-            self._cause = ("transport error", "timeout")
-            self.engine.close(discard=True)
+    # What the connection below tells
 
     def _advance(self) -> None:
-        engine = self.engine
+        connection = self._connection
+        engine = connection.engine
         while engine is not None and (events := engine.events()):
             for event in events:
                 if isinstance(event, MessageArrived):
-                    if engine is self.engine:
+                    if engine is connection.engine:
                         self._message(event.data)
                 else:
-                    self._follow_engine(engine, event)
-        # What was left behind is asked afterwards: handling the above may have left it.
-        for old in list(self._old) if self._old else ():
-            for event in old.events():
-                self._follow_engine(old, event)
-
-    def _follow_engine(self, engine: EngineClient, event: EngineClientEvent) -> None:
-        if isinstance(event, ObserverFailed):
-            self.tell(event)
-        elif engine is not self.engine:
-            if isinstance(event, EngineClosed):
-                self._old.remove(engine)
-        elif isinstance(event, EngineOpened):
-            self._opened()
-        elif isinstance(event, EngineClosed):
-            self._closed(event)
-
-    def _opened(self) -> None:
-        self._stop_timer()
-        attempts = self._backoff.attempts
-        self._backoff.reset()
-        self._remembered = self._ends_on_websocket()
-        self._observers.notify("open")
-        if attempts:
-            self._tell_all("reconnect", attempts)
-        for socket in list(self.sockets.values()):
-            if socket.active:
-                socket.ask_auth()
-
-    def _closed(self, event: EngineClosed) -> None:
-        self._stop_timer()
-        reason, description = event.reason, event.description
-        if self._cause is not None:
-            (reason, description), self._cause = self._cause, None
-        self._remembered = self._ends_on_websocket() and event.opened and reason != "transport error"
-        self.engine = None
-        if event.opened:
-            self._observers.notify("close", reason, description)
-            for socket in list(self.sockets.values()):
-                socket.receive_lost(reason, description)
-            self._reconnect(ConnectError(reason))
-            return
-        error = ConnectError(description or reason)
-        self._observers.notify("error", error)
-        for socket in list(self.sockets.values()):
-            if socket.active:
-                self.tell(ConnectFailed(socket, error))
-        if self._backoff.attempts:
-            self._tell_all("reconnect_error", error)
-        self._reconnect(error)
-
-    def _reconnect(self, error: ConnectError) -> None:
-        """Waits for the next attempt, unless there is to be none."""
-        if not any(socket.active for socket in self.sockets.values()):
-            return
-        limit = self.config.reconnection_attempts
-        if self.config.reconnection and (limit is None or self._backoff.attempts < limit):
-            self._timer = self.timers.after(self._backoff.next_delay(), self._attempt)
-            return
-        if self.config.reconnection:
-            self._tell_all("reconnect_failed")
-        self._backoff.reset()
-        for socket in list(self.sockets.values()):
-            socket.give_up(error)
-
-    def _attempt(self) -> None:
-        self._timer = None
-        self._tell_all("reconnect_attempt", self._backoff.attempts)
-        self._open()
-
-    def _tell_all(self, stage: ReconnectionStage, *args: Any) -> None:
-        for socket in self.sockets.values():
-            if socket.active:
-                self.tell(Reconnection(socket, stage, args))
-
-    def _ends_on_websocket(self) -> bool:
-        return (
-            self.engine_config.remember_upgrade
-            and self.engine is not None
-            and self.engine.transport_name == "websocket"
-        )
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+                    connection.receive(engine, event)
+        if connection.old:
+            connection.receive_old()
 
     # Packets
 
     def _message(self, message: str | bytes) -> None:
-        if self._cause is not None:
+        if self._connection.condemned:
             return  # what came behind a packet that ended the connection is not delivered
         self._received += len(message)
         try:
