@@ -29,7 +29,7 @@ from wsproto.frame_protocol import FrameProtocol, ParseFailed
 from sioproto.errors import LocalProtocolError
 from sioproto_wire.deflate import InflatedMessage, OversizeError, wire_limit
 from sioproto_wire.fragments import FragmentedMessage
-from sioproto_wire.masking import masked, unmask
+from sioproto_wire.masking import cut, masked, unmask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,10 +57,8 @@ _TOO_BIG: Final = 1009
 _TURN: Final = 1_000_000
 """Bytes of messages in one call, compressed ones among them, after which the rest is left for the next turn."""
 
-_PARTS: Final = 128
-"""Fragments in one call, last ones aside, after which the rest is left for the next turn: one may have six bytes only,
-for which wsproto takes 8 microseconds.
-"""
+_FRAGMENT: Final = 8_000
+"""What a fragment counts there, in bytes, if it is not the last one: wsproto takes long even for an empty one."""
 
 _MASKED_BODY: Final = [6] * 126 + [8, 14]
 """Where the body of a masked frame begins, by the seven bits of its length field."""
@@ -144,7 +142,7 @@ class WebSocketWire:
             self._mask, self._body, self._unmask = 0x80, _MASKED_BODY, unmask
             self._short, self._plain = short, _NONE
         else:
-            self._mask, self._body, self._unmask = 0, _PLAIN_BODY, _cut
+            self._mask, self._body, self._unmask = 0, _PLAIN_BODY, cut
             self._short, self._plain = _NONE, short
         self._held: bytearray | None = None
         self._need = 0
@@ -169,7 +167,7 @@ class WebSocketWire:
         ``state``, ``close_code`` and ``error``, and the messages before the bad frame are still returned. After
         ``close`` messages are dropped, control frames still handled; once ``CLOSED``, bytes are discarded. The work is
         linear in the bytes received, in any chunking, and in what they inflate to. When that comes to a megabyte, or
-        128 fragments were not their messages' last, the rest is left ``pending``.
+        after 125 fragments, the rest is left ``pending``.
         """
         if self.state is not WebSocketState.OPEN:
             if self.state is WebSocketState.CLOSING:
@@ -244,7 +242,6 @@ class WebSocketWire:
         position = 0
         end = len(chunk)
         budget = _TURN
-        parts = _PARTS
         try:
             while position < end:
                 # The hot road of a server: the shortest header that a client may send is six bytes, key included.
@@ -275,20 +272,16 @@ class WebSocketWire:
                 position += need
                 if message is not None:
                     messages.append(message)
-                    if self.deflate is not None and self.state is WebSocketState.OPEN:
+                    if self.deflate is not None:
                         budget -= len(message)
-                        if budget <= 0 and position < end:
-                            self._need = 0
-                            self._held = bytearray(chunk[position:])
-                            break
                 elif self.state is WebSocketState.CLOSED:
                     break
                 elif not chunk[position - need] & _CLOSE:  # control frames have this bit, and are little work
-                    parts -= 1
-                    if parts <= 0 and position < end and self.state is WebSocketState.OPEN:
-                        self._need = 0
-                        self._held = bytearray(chunk[position:])
-                        break
+                    budget -= _FRAGMENT
+                if budget <= 0 and position < end and self.state is WebSocketState.OPEN:
+                    self._need = 0
+                    self._held = bytearray(chunk[position:])
+                    break
         except zlib.error:
             self._fail(_INVALID_DATA, "compressed data is not valid")
         except OversizeError:
@@ -452,8 +445,3 @@ def _skim(chunk: bytes | bytearray, position: int, end: int, short: int, message
         messages.append(body.decode() if first == _FINAL_TEXT else bytes(body))
         position = stop
     return position
-
-
-def _cut(data: bytes | bytearray, start: int, stop: int) -> bytes | bytearray:
-    """Returns the body of a frame that is not masked."""
-    return data[start:stop]

@@ -301,13 +301,13 @@ def test_a_flood_of_fragments_is_read_in_turns() -> None:
         messages = wire.receive(b"")
         turns += 1
     assert messages == ["ab", "whole"]
-    assert turns == 1001 // 128 + 1
+    assert turns == 1001 // 125 + 1
     assert (wire.state, wire._held, wire._message) == (OPEN, None, None)
 
 
 def test_what_comes_while_fragments_are_pending_is_read_behind_them() -> None:
     wire = make()
-    wire.receive(frame(BINARY, b"a", final=False) + frame(CONTINUATION, b"", final=False) * 128)
+    wire.receive(frame(BINARY, b"a", final=False) + frame(CONTINUATION, b"", final=False) * 125)
     assert wire.pending
     assert wire.receive(frame(CONTINUATION, b"b") + frame(PING, b"late")) == [b"ab"]
     assert not wire.pending
@@ -318,16 +318,16 @@ def test_whole_messages_and_control_frames_take_no_turns() -> None:
     wire = make()
     start = frame(BINARY, b"a", final=False)
     assert wire.receive((frame(TEXT, b"x") + frame(PING)) * 1000) == ["x"] * 1000
-    assert wire.receive((start + frame(PONG) + frame(CONTINUATION)) * 127) == [b"a"] * 127
+    assert wire.receive((start + frame(PONG) + frame(CONTINUATION)) * 124) == [b"a"] * 124
     assert not wire.pending
-    assert wire.receive((start + frame(PONG) + frame(CONTINUATION)) * 129) == [b"a"] * 127
+    assert wire.receive((start + frame(PONG) + frame(CONTINUATION)) * 126) == [b"a"] * 124
     assert wire.pending
     assert wire.receive(b"") == [b"a"] * 2
 
 
 def test_nothing_is_pending_where_a_turn_ends_with_the_bytes() -> None:
     wire = make()
-    wire.receive(frame(BINARY, b"a", final=False) + frame(CONTINUATION, final=False) * 127)
+    wire.receive(frame(BINARY, b"a", final=False) + frame(CONTINUATION, final=False) * 124)
     assert not wire.pending
     assert wire.receive(frame(CONTINUATION, b"b") + frame(BINARY, b"c", final=False) * 2) == [b"ab"]
     assert (wire.state, wire.pending) == (CLOSED, False)
