@@ -73,6 +73,8 @@ class Client(app.Client):
         super().__init__(
             party, url, auth=auth, engine_config=engine_config, config=config, timers=party.timers, **hooks
         )
+        if not (hooks.get("loads") or hooks.get("dumps")):
+            self._core.parser = world.share_decoding(self._core.parser, config.max_depth)
         self.network = network
         """What lies between it and its server."""
         self._world = world
@@ -135,6 +137,8 @@ class Client(app.Client):
                 self._world.watch.breach(2, f"{self.name} got {event.args[0]!r} in {socket.name} and is not connected")
             if self._record:
                 socket.received.append(tuple(event.args))
+            if socket.unheeded and socket.lane is None:
+                return  # nobody handles it
         elif isinstance(event, ClientConnected | ClientDisconnected | ConnectFailed):
             self._note(event)
         super()._handle(event)
