@@ -2,10 +2,15 @@
 
 A CONNECT becomes a ticket, a question that is open until somebody accepts or refuses, or its client goes away.
 Finding the namespace may be a question itself, when a dynamic one has a predicate.
+
+Clients that have joined nothing yet have a limited time, and there may be only so many of them. Where one comes too
+many, the one that has asked for nothing for the longest goes: refusing the new one would let anybody lock everybody
+out.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from sioproto.engineio.http import client_address
@@ -53,10 +58,40 @@ class ConnectTicket:
 
 
 class Connecting:
-    """The open tickets of a server, and what becomes of them."""
+    """The clients of a server that have joined nothing yet, the open tickets, and what becomes of them."""
 
     def __init__(self, server: SocketServer) -> None:
         self._server = server
+        self._lane = server.timers.lane(server.config.connect_timeout, "connect", _connect_overdue)
+        self._unconnected = 0
+        self._idle: OrderedDict[Client, None] = OrderedDict()
+        """Those of them without an open ticket, in the order in which they became so."""
+        self._stopped = False
+
+    def stop(self) -> None:
+        """From now on there are no new sessions."""
+        self._stopped = True
+        self._admit()
+
+    def receive_opened(self, client: Client) -> None:
+        """Takes a new client. It has ``connect_timeout`` seconds to join a namespace."""
+        client.timer = self._lane.arm(client)
+        self._idle[client] = None
+        self._unconnected += 1
+        if self._unconnected > self._server.config.max_unconnected:
+            oldest, _ = self._idle.popitem(last=False)
+            oldest.session.close(discard=True)
+        self._admit()
+
+    def receive_closed(self, client: Client) -> None:
+        """Takes the end of a client: nobody waits for its answers any more."""
+        for ticket in list(client.waiting.values()):
+            self.drop(ticket)
+        if client.timer is not None:
+            client.timer.cancel()
+            self._idle.pop(client, None)
+            self._unconnected -= 1
+            self._admit()
 
     def receive_connect(self, client: Client, packet: Packet) -> None:
         """Takes a CONNECT packet (Socket.IO protocol, "Connection to a namespace")."""
@@ -79,6 +114,9 @@ class Connecting:
             return
         ticket = ConnectTicket(client, name, packet.data, iter(tuple(server.dynamic)))
         client.waiting[name] = ticket
+        if client.timer is not None:
+            self._idle.pop(client, None)
+            self._admit()
         namespace = server.namespaces.get(name)
         if namespace is not None:
             self._ask_socket(ticket, namespace)
@@ -119,7 +157,8 @@ class Connecting:
         if client.timer is not None:
             client.timer.cancel()
             client.timer = None
-            server.count_unconnected(-1)
+            self._unconnected -= 1
+            self._admit()
         client.sockets[namespace.name] = socket
         namespace.sockets[socket.id] = socket
         if restoring is None or trail is None:
@@ -154,8 +193,11 @@ class Connecting:
 
     def drop(self, ticket: ConnectTicket) -> None:
         """Forgets a ticket and the socket that it would have become."""
-        del ticket.client.waiting[ticket.name]
-        socket, claim, namespace = ticket.socket, ticket.claim, ticket.namespace
+        client, socket, claim, namespace = ticket.client, ticket.socket, ticket.claim, ticket.namespace
+        del client.waiting[ticket.name]
+        if client.timer is not None and not client.waiting:
+            self._idle[client] = None
+            self._admit()
         if socket is not None:
             socket.set_gone(keep_acks=claim is not None)
             socket.state = SocketState.DISCONNECTED
@@ -208,3 +250,13 @@ class Connecting:
             self._server.restoring.receive_claim(ticket, namespace)
         else:
             self.ask(ticket, namespace)
+
+    def _admit(self) -> None:
+        """Takes new sessions as long as there is room for them, or one that can make room."""
+        room = self._unconnected < self._server.config.max_unconnected
+        self._server.engine.accepting = not self._stopped and (room or bool(self._idle))
+
+
+def _connect_overdue(client: Client, _: float) -> None:
+    # Not gracefully: a client that never came for its last packets would be kept for as long once more.
+    client.session.close(discard=True)

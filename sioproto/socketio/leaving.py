@@ -62,4 +62,6 @@ class Leaving:
             self.finish(socket)
 
     def _overdue(self, socket: Socket, _: float) -> None:
+        # Its handlers are late, and what it sent before would be handled later still.
+        socket.expelled = True
         self.finish(socket)

@@ -60,6 +60,8 @@ class Reconnecting:
         """The current connection."""
         self.old: list[EngineClient] = []
         """Those that were left and still hand over their last packets."""
+        self._last: list[Fetch | Link] = []
+        """What those that have ended still had to say: a last packet, requests to drop, a WebSocket to close."""
 
     @property
     def attempts(self) -> int:
@@ -137,7 +139,9 @@ class Reconnecting:
 
     def take_dirty(self) -> list[Fetch | Link]:
         """Returns what is to be sent, of all connections."""
-        carriers: list[Fetch | Link] = [] if self.engine is None else self.engine.take_dirty()
+        carriers, self._last = self._last, []
+        if self.engine is not None:
+            carriers += self.engine.take_dirty()
         for engine in self.old:
             carriers += engine.take_dirty()
         return carriers
@@ -149,6 +153,7 @@ class Reconnecting:
         elif engine is not self.engine:
             if isinstance(event, EngineClosed):
                 self.old.remove(engine)
+                self._last += engine.take_dirty()
         elif isinstance(event, EngineOpened):
             self._opened(engine)
         elif isinstance(event, EngineClosed):
@@ -181,6 +186,7 @@ class Reconnecting:
         # An upgrade that held is remembered; any failure is a reason to begin with polling again.
         self._remembered = event.opened and reason != "transport error" and (engine.upgraded or self._remembered)
         self.engine = None
+        self._last += engine.take_dirty()
         if event.opened:
             self._observers.notify("close", reason, description)
             for socket in list(client.sockets.values()):

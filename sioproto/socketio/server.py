@@ -93,18 +93,16 @@ class SocketServer:
             max_payload=engine_config.max_payload,
             max_arguments=config.max_arguments,
             max_depth=config.max_depth,
+            max_containers=config.max_containers,
             max_event_name=config.max_event_name,
             max_namespace_name=config.max_namespace_name,
         )
         self.ack_lane = self.timers.lane(config.ack_timeout, "acknowledgement", ack_overdue)
-        self._connect_lane = self.timers.lane(config.connect_timeout, "connect", _connect_overdue)
+        self.connecting = Connecting(self)
         self._leaving = Leaving(self)
+        self.restoring = None if config.recovery is None else Restoring(self, config.recovery, store)
         self._events: list[SocketEvent] = []
         self._adapter = adapter
-        self._unconnected = 0
-        self.connecting = Connecting(self)
-        self.restoring = None if config.recovery is None else Restoring(self, config.recovery, store)
-        self._shutting = False
         self._kept: set[str] = set()
         self.dynamic: list[DynamicNamespace] = []
         self.namespaces: dict[str, Namespace] = {}
@@ -289,8 +287,7 @@ class SocketServer:
 
     def stop_accepting(self) -> None:
         """From now on requests for new sessions get HTTP 503."""
-        self._shutting = True
-        self.engine.accepting = False
+        self.connecting.stop()
 
     def shut_down(self) -> None:
         """Ends every socket with ``"server shutting down"`` and closes every session gracefully; new ones get 503.
@@ -331,15 +328,10 @@ class SocketServer:
 
     def _opened(self, session: Session) -> None:
         client = session.client = Client(session, self.parser.decoder())
-        client.timer = self._connect_lane.arm(client)
-        self.count_unconnected(+1)
+        self.connecting.receive_opened(client)
 
     def _closed(self, client: Client, reason: DisconnectReason, description: str | None) -> None:
-        if client.timer is not None:
-            client.timer.cancel()
-            self.count_unconnected(-1)
-        for ticket in list(client.waiting.values()):
-            self.connecting.drop(ticket)
+        self.connecting.receive_closed(client)
         for socket in list(client.sockets.values()):
             self._leaving.end(socket, reason, description)
 
@@ -418,12 +410,3 @@ class SocketServer:
                 namespace.log.close()
             parent.children.pop(namespace.name, None)
             self.namespaces.pop(namespace.name, None)
-
-    def count_unconnected(self, change: int) -> None:
-        """Counts the sessions that never joined a namespace; beyond ``max_unconnected`` no new ones are taken."""
-        self._unconnected += change
-        self.engine.accepting = not self._shutting and self._unconnected < self.config.max_unconnected
-
-
-def _connect_overdue(client: Client, _: float) -> None:
-    client.session.close()

@@ -80,7 +80,9 @@ class Socket(Emitting[SocketOperator]):
         self.trail: Trail | None = None
         """What is remembered so that it can be continued; None if lost sockets are not recovered."""
         self.expelled = False
-        """Whether the application disconnected it; then what its client sent before is not handled any more."""
+        """Whether what its client sent before is not handled any more: the application disconnected it, or it is gone
+        and its handlers took more than ``disconnecting_timeout``.
+        """
         self.middlewares: tuple[Listener, ...] = ()
         """What each event of this client passes before its handlers."""
         self.lane: Any = None
