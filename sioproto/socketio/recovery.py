@@ -56,7 +56,7 @@ class Trail:
     """
 
     __slots__ = (
-        "confirmed", "data", "entered", "entered_at", "left", "left_count", "log", "namespace", "over",
+        "confirmed", "data", "entered", "entered_at", "left", "left_count", "log", "namespace", "over", "previous",
         "private_id", "received", "refusal", "sid", "since", "socket", "unsure",
     )  # fmt: skip
 
@@ -69,6 +69,8 @@ class Trail:
         """A secret between the two sides; whoever knows it can take over."""
         self.socket: Socket | None = socket
         """The socket that goes this way now; of one that is away, only as long as answers of it are awaited."""
+        self.previous: Socket | None = None
+        """The socket that was lost, as long as its end is being handled."""
         self.data = socket.data
         self.over = False
         """Whether it cannot be restored any more."""
