@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sioproto.socketio.events import RestoreRefused
-from sioproto.socketio.recovery import NEVER, MemoryStore, Trail
+from sioproto.socketio.recovery import MemoryStore, Trail
 from sioproto.socketio.socket import SocketState
 
 if TYPE_CHECKING:
@@ -176,7 +176,6 @@ class Restoring:
         else:
             trail.entered = trail.log.number
         trail.entered_at = self._server.environment.clock()
-        trail.confirmed = NEVER
         self._present[trail.namespace, trail.private_id] = socket
 
     # Going
@@ -259,7 +258,6 @@ class Restoring:
         session = ticket.connect.client.session
         if missed.size + session.queued > self._server.engine_config.max_send_buffer:
             return "too much"
-        trail.received = missed.received
         return None
 
     def _refuse(self, ticket: RestoreTicket, refusal: RefusalReason) -> None:

@@ -1,4 +1,4 @@
-"""Any course of cuts, emits and rooms: a client that is told that it was recovered got every event once, in order."""
+"""Any course of cuts, emits and rooms: a client that is told it was recovered has got every event, once, in order."""
 
 from __future__ import annotations
 
