@@ -270,11 +270,11 @@ class ClientSocket(Emitting[EmitOperator]):
 
         Raises ``LocalProtocolError`` for an ``auth`` that is no dict, or cannot be encoded.
         """
-        self.ticket = None
         if auth is not None and not isinstance(auth, dict):
             raise LocalProtocolError(f"auth is a dict or None, not {type(auth).__name__}")
         client = self.client
         frames = client.parser.encode_connect(self.name, self._recovering.claim(auth))
+        self.ticket = None
         self.state = ClientSocketState.CONNECTING
         client.write(frames)
 
