@@ -1,8 +1,8 @@
-"""A client core and, in the place of its server, the test: what the client sends is looked at, and what it hears is said
-word by word. For honest servers and whole conversations there is ``sioproto.testing.World``.
+"""A client core and, in the place of its server, the test, which says word by word what the client hears.
 
 ``Hand`` takes what the client has to send after everything that it does, and turns the clock. It answers nothing by
-itself: ``open()`` lets a connection come up, ``accept()`` lets a namespace in, ``say()`` is whatever else a server says.
+itself: ``open()`` lets a connection come up, ``accept()`` lets a namespace in, ``say()`` is whatever else a server
+says. For honest servers and whole conversations there is ``sioproto.testing.World``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from sioproto import Pending, Response
 from sioproto.app import Client
 from sioproto.config import ClientConfig, EngineClientConfig
-from sioproto.engineio import Link
 from sioproto.engineio.fetch import Fetch
 from sioproto.engineio.origin import Origin
 from sioproto.socketio.client_events import (
@@ -30,6 +29,7 @@ from tests.virtual import Clock, Stepper, make_environment
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sioproto.engineio import Link
     from sioproto.timers import Timers
 
 E = TypeVar("E")
