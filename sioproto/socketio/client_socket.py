@@ -291,7 +291,7 @@ class ClientSocket(Emitting[EmitOperator]):
         self.state = ClientSocketState.CONNECTED
         self.id = sid
         self.connection += 1
-        client.tell(ClientConnected(self))
+        client.tell(ClientConnected(self, sid))
         early, self._early = self._early, []
         for args, ack_id, size in early:
             self._tell_event(args, ack_id, size)

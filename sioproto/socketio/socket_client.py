@@ -46,8 +46,8 @@ class SocketClient:
     """All namespaces of a client, without I/O.
 
     ``origin`` is where the server is. ``wake(urgent)`` is called when there is output or news; ``waiting`` is how a
-    runtime waits for a ``Pending``; ``timers`` may be shared with others of the same clock; ``socket_class`` makes the
-    sockets.
+    runtime waits for a ``Pending``; ``timers`` may be shared with others of the same clock; ``socket_class`` makes
+    the sockets.
     """
 
     def __init__(

@@ -87,6 +87,11 @@ class Client(app.Client):
         return self._party.name
 
     @property
+    def socket_client(self) -> SocketClient:
+        """The Socket.IO client below."""
+        return self._core
+
+    @property
     def received(self) -> list[tuple[Any, ...]]:
         """The events that came for the main socket, as ``(event, *args)``, in order."""
         return self.socket.received
@@ -150,12 +155,12 @@ class Client(app.Client):
         if socket.present is connected:
             self._world.watch.breach(3, f"{self.name} was told twice that {socket.name} is {connected and 'connected'}")
         socket.present = connected
-        if isinstance(event, ClientDisconnected):
+        if isinstance(event, ClientConnected):
+            socket.disconnect_reason = socket.connect_error = None
+            note(self.name, f"connected to {socket.name} as {event.sid}")
+        else:
             socket.disconnect_reason = event.reason
             note(self.name, f"disconnected from {socket.name}: {event.reason}")
-        else:
-            socket.disconnect_reason = socket.connect_error = None
-            note(self.name, f"connected to {socket.name} as {socket.id}")
 
     def __repr__(self) -> str:
         return f"<Client {self.name}, {'connected' if self.connected else 'not connected'}>"

@@ -14,7 +14,13 @@ from sioproto.engineio.server import EngineServer
 from sioproto.engineio.states import State
 from sioproto.socketio.server import SocketServer
 from sioproto.testing.failures import InvariantBroken
-from sioproto.testing.invariants import engine_breaches, session_breaches, socket_breaches
+from sioproto.testing.invariants import (
+    client_breaches,
+    engine_breaches,
+    session_breaches,
+    socket_breaches,
+    timer_breaches,
+)
 from sioproto.testing.server import Server
 from sioproto.testing.witness import Witness
 
@@ -24,6 +30,7 @@ if TYPE_CHECKING:
     from sioproto.engineio.fetch import Fetch
     from sioproto.engineio.link import Link
     from sioproto.engineio.request import Exchange, Request
+    from sioproto.socketio import SocketClient
     from sioproto.testing.cores import ServerCore
     from sioproto.testing.network import Network
     from sioproto.testing.runtime import Loop, Party
@@ -47,6 +54,7 @@ class Watch:
         self._loop = loop
         self._witness = Witness(lambda facts: self.breach(1, facts))
         self._servers: list[tuple[Party, EngineServer, SocketServer | None]] = []
+        self._clients: list[SocketClient] = []
         self._looked = 0
         self._kept = KEPT
 
@@ -70,6 +78,11 @@ class Watch:
                 self._witness.see_session(session, party.name)
 
         engine.on("initial_headers", opened)
+
+    def add_client(self, core: SocketClient) -> None:
+        """Watches the sockets of a client."""
+        if self.watching:
+            self._clients.append(core)
 
     def look_at_fetch(self, network: Network, fetch: Fetch) -> None:
         """Looks at a request that a client is about to send."""
@@ -106,6 +119,11 @@ class Watch:
             if sockets is not None:
                 for number, facts in socket_breaches(sockets):
                     raise InvariantBroken(number, facts)
+        for client in self._clients:
+            for number, facts in client_breaches(client):
+                raise InvariantBroken(number, facts)
+        for number, facts in timer_breaches(self._loop.timers):
+            raise InvariantBroken(number, facts)
 
     def look_when_due(self) -> None:
         """Looks at everything if enough happened since the last time to be worth it."""

@@ -199,6 +199,7 @@ class World:
         url = ORIGIN + (namespace if namespace.startswith("/") else f"/{namespace}")
         client = Client(self, party, network, url, auth, record, options)
         self._drive_client(party, client, network)
+        self.watch.add_client(client.socket_client)
         self.clients.append(client)
         if connect:
             client.connect()

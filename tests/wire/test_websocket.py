@@ -14,7 +14,8 @@ from wsproto.events import BytesMessage, TextMessage
 from wsproto.frame_protocol import FrameProtocol, Opcode
 
 from sioproto.errors import LocalProtocolError
-from sioproto_wire.websocket import WebSocketState, WebSocketWire, unmask
+from sioproto_wire.masking import unmask
+from sioproto_wire.websocket import WebSocketState, WebSocketWire
 
 OPEN, CLOSING, CLOSED = WebSocketState
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
@@ -341,7 +342,7 @@ def test_an_idle_connection_is_lean() -> None:
     wire.receive(frame(TEXT, b"partial")[5:])
     wire.take()
     kept = {name for name in WebSocketWire.__slots__ if getattr(wire, name)}
-    assert kept == {"max_payload", "max_fragments", "state", "_short", "_need"}
+    assert kept == {"max_payload", "max_fragments", "state", "_mask", "_body", "_unmask", "_short", "_plain", "_need"}
     assert sys.getsizeof(wire) < 300
     assert not hasattr(wire, "__dict__")
 
