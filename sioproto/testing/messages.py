@@ -257,7 +257,8 @@ class Call:
                 self.arrive_near(messages)
             else:
                 down.put(sum(frame.size for frame in frames), self.arrive_near, messages)
-        self.up.hold(not link.reading)
+        if link.reading is self.up.held:
+            self.up.hold(not link.reading)
         if link.closing and not self.far_closing:
             self.far_closing = True
             self.down.put(0, self.arrive_near_close, link.close_code)
@@ -270,7 +271,8 @@ class Call:
             messages = [frame.data for frame in frames]
             self.network.transcript.add(self.network.name, " >", messages)
             self.up.put(sum(frame.size for frame in frames), self.arrive_far, messages)
-        self.down.hold(not link.reading)
+        if link.reading is self.down.held:
+            self.down.hold(not link.reading)
         if link.closing and not self.near_closing:
             self.near_closing = True
             self.up.put(0, self.arrive_far_close, link.close_code)

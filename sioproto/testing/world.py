@@ -24,6 +24,7 @@ from sioproto.testing.network import Network
 from sioproto.testing.pipe import SAME
 from sioproto.testing.runtime import Loop, Party, Task
 from sioproto.testing.server import Server
+from sioproto.testing.sharing import Memo, SharingParser, limits
 from sioproto.testing.transcript import Transcript
 from sioproto.testing.watch import Watch
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from sioproto.socketio.client_socket import Auth
+    from sioproto.socketio.parser import Parser
     from sioproto.testing.clock import Clock
     from sioproto.testing.cores import ClientCore, ServerCore
     from sioproto.testing.network import Destination
@@ -80,6 +82,7 @@ class World:
         self._networks: list[Network] = []
         self._sleeps: dict[Timer, None] = {}
         self._party = self.party("world")
+        self._memos: dict[tuple[int, ...], Memo] = {}
         self._closed = False
 
     # Time
@@ -226,6 +229,11 @@ class World:
         network = self._make_network(party, server)
         self._drive_client(party, core, network)
         return network
+
+    def share_decoding(self, parser: Parser, max_depth: int) -> Parser:
+        """Returns a codec that takes the same and shares what it decodes with the other clients of this world."""
+        memo = self._memos.setdefault((*limits(parser), max_depth), Memo())
+        return SharingParser(parser, memo)
 
     # The end
 
