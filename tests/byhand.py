@@ -229,7 +229,7 @@ class SocketHand(Hand[SocketClient]):
 def tell(event: Any) -> str:
     """Returns an event as a person would tell it."""
     match event:
-        case ClientConnected(socket):
+        case ClientConnected(socket, _):
             return f"{socket.name} connected"
         case ClientDisconnected(socket, reason, description):
             return f"{socket.name} disconnected: {reason}" + (f" ({description})" if description else "")

@@ -50,7 +50,7 @@ class Client(MainNamespace, Running):
     before reading from the server stops. ``timers`` may be shared with others of the same clock.
 
     Handlers get what the server sent: ``@client.on("news")``, ``def`` or ``async def``; what they return is the
-    acknowledgement. Lifecycle handlers are ``connect()``, ``disconnect(reason, description)``,
+    acknowledgement. Lifecycle handlers are ``connect(id)``, ``disconnect(reason, description)``,
     ``connect_error(error)``, ``reconnect_attempt(attempt)``, ``reconnect(attempt)``, ``reconnect_error(error)`` and
     ``reconnect_failed()``.
     """

@@ -186,7 +186,8 @@ def client_steps(job: ClientJob) -> Generator[Step, None, None]:
             yield from _wire_steps(socket.wire_listeners(name), tuple(args), reply)
         return
     if isinstance(job, ClientConnected):
-        name, args = "connect", []
+        # By the time that its handlers run the socket may have lost its id again.
+        name, args = "connect", [job.sid]
     elif isinstance(job, ClientDisconnected):
         name, args = "disconnect", [job.reason, job.description]
     elif isinstance(job, ConnectFailed):

@@ -31,10 +31,11 @@ class Watch:
         return timer is not None and self._client.environment.clock() > timer.deadline
 
     def start(self) -> None:
-        """Waits for the next ping."""
+        """Waits for the next ping, unless it is we who do not listen."""
         self.stop()
         client = self._client
-        self._timer = client.timers.after(client.ping_interval + client.ping_timeout, self._time_out)
+        if not client.paused:
+            self._timer = client.timers.after(client.ping_interval + client.ping_timeout, self._time_out)
 
     def stop(self) -> None:
         """Waits no more."""

@@ -26,9 +26,10 @@ class AuthAsked:
 
 @dataclass(slots=True)
 class ClientConnected:
-    """The server accepted a socket. What came for it before follows, and so does what waited to be sent."""
+    """The server accepted a socket, as ``sid``. What came for it before follows, and so does what waited to be sent."""
 
     socket: ClientSocket
+    sid: str
 
 
 @dataclass(slots=True)

@@ -276,7 +276,7 @@ class ClientSocket(Emitting[EmitOperator]):
         self.state = ClientSocketState.CONNECTED
         self.id = sid
         self.connection += 1
-        client.tell(ClientConnected(self))
+        client.tell(ClientConnected(self, sid))
         for event, size in self._early.take():
             self._tell_event(event, size)
         self._sender.set_connected()

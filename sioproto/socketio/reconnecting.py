@@ -62,7 +62,7 @@ class Reconnecting:
         self.old: list[EngineClient] = []
         """Those that were left and still hand over their last packets."""
         self._last: list[Fetch | Link] = []
-        """What is to be let go of connections that ended."""
+        """What those that have ended still had to say: a last packet, requests to drop, a WebSocket to close."""
 
     @property
     def attempts(self) -> int:

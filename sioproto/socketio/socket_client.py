@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from sioproto.config import ClientConfig, EngineClientConfig
     from sioproto.engineio.client import EngineClient
+    from sioproto.engineio.client_events import EngineClientEvent
     from sioproto.engineio.events import CloseReason
     from sioproto.engineio.fetch import Fetch
     from sioproto.engineio.link import Link
@@ -45,8 +46,8 @@ class SocketClient:
     """All namespaces of a client, without I/O.
 
     ``origin`` is where the server is. ``wake(urgent)`` is called when there is output or news; ``waiting`` is how a
-    runtime waits for a ``Pending``; ``timers`` may be shared with others of the same clock; ``socket_class`` is what
-    sockets are made of.
+    runtime waits for a ``Pending``; ``timers`` may be shared with others of the same clock; ``socket_class`` makes
+    the sockets.
     """
 
     def __init__(
@@ -82,6 +83,8 @@ class SocketClient:
         self._decoder: Decoder = self.parser.decoder()
         self._received = 0
         self._events: list[ClientEvent] = []
+        self._pulled = False
+        """Whether whoever called is going to pull events anyway, so that no wake-up is needed for them."""
         self._connection = Reconnecting(self, wake)
 
     # What a user may look at, and the namespaces
@@ -206,6 +209,8 @@ class SocketClient:
         self._advance()
         carriers = self._connection.take_dirty()
         self._advance()
+        if self._events:
+            self.rouse()
         return carriers
 
     def next_deadline(self) -> float | None:
@@ -290,7 +295,7 @@ class SocketClient:
 
     def tell(self, event: ClientEvent) -> None:
         """Leaves an event for the floor above."""
-        if not self._events:
+        if not self._events and not self._pulled:
             self.rouse()
         self._events.append(event)
 
@@ -308,15 +313,23 @@ class SocketClient:
     def _advance(self) -> None:
         connection = self._connection
         engine = connection.engine
-        while engine is not None and (events := engine.events()):
-            for event in events:
-                if isinstance(event, MessageArrived):
-                    if engine is connection.engine:
-                        self._message(event.data)
-                else:
-                    connection.receive(engine, event)
-        if connection.old:
-            connection.receive_old()
+        events: list[EngineClientEvent] = [] if engine is None else engine.events()
+        if not events and not connection.old:
+            return
+        self._pulled = True
+        try:
+            while engine is not None and events:
+                for event in events:
+                    if isinstance(event, MessageArrived):
+                        if engine is connection.engine:
+                            self._message(event.data)
+                    else:
+                        connection.receive(engine, event)
+                events = engine.events()
+            if connection.old:
+                connection.receive_old()
+        finally:
+            self._pulled = False
 
     # Packets
 
@@ -364,6 +377,7 @@ def make_parser(
         max_payload=engine_config.max_payload,
         max_arguments=config.max_arguments,
         max_depth=config.max_depth,
+        max_containers=config.max_containers,
         max_event_name=config.max_event_name,
         max_namespace_name=config.max_namespace_name,
     )

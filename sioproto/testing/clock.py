@@ -7,6 +7,7 @@ them has to know whose they were, because a party is looked at only when somethi
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sioproto.timers import Lane, Timer, Timers
@@ -65,17 +66,25 @@ class Share(Timers):
 
     def after(self, duration: float, due: Callable[[], None]) -> Timer:
         """Starts a timer; see ``Timers.after``."""
-        touch = self._touch
-
-        def touched() -> None:
-            touch()
-            due()
-
-        return super().after(duration, touched)
+        # A partial, because whoever looks at the timers wants to know whose they are.
+        return super().after(duration, partial(_touch_first, self._touch, due))
 
     def explain(self) -> list[tuple[str, int, float | None]]:
         """Returns each lane of this party, with its living timers and its next deadline."""
         return [(lane.label, len(lane), head.deadline if (head := lane.head()) else None) for lane in self._own]
+
+
+def _touch_first(touch: Callable[[], object], due: Callable[[], None]) -> None:
+    touch()
+    due()
+
+
+def owner_of(timer: Timer) -> Any:
+    """Returns whom a living timer is for: the owner in a lane, or in the heap the object whose method is called."""
+    owner = timer.owner
+    if isinstance(owner, partial):
+        owner = owner.args[-1]
+    return getattr(owner, "__self__", owner)
 
 
 class HeapLane(Lane[T]):
@@ -97,4 +106,4 @@ class HeapLane(Lane[T]):
     def arm(self, owner: T) -> Timer:
         """Starts a timer that fires ``duration`` seconds from now."""
         deadline = self._clock() + self.duration
-        return self._after(self.duration, lambda: self._due(owner, deadline))
+        return self._after(self.duration, partial(self._due, owner, deadline))

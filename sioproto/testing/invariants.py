@@ -19,10 +19,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sioproto.engineio.client_watch import Watch
 from sioproto.engineio.states import State
 from sioproto.socketio.acks import BroadcastAck, SocketAck
 from sioproto.socketio.adapter import MemoryAdapter
 from sioproto.socketio.socket import SocketState
+from sioproto.testing.clock import owner_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +34,8 @@ if TYPE_CHECKING:
     from sioproto.socketio.namespace import Namespace
     from sioproto.socketio.server import SocketServer
     from sioproto.socketio.socket import Socket
-    from sioproto.timers import Timer
+    from sioproto.socketio.socket_client import SocketClient
+    from sioproto.timers import Timer, Timers
 
 Breach = tuple[int, str]
 
@@ -144,6 +147,32 @@ def ack_breaches(socket: Socket, limit: int) -> Iterator[Breach]:
             continue
         if timer is None or timer.owner is None:
             yield 4, f"answer {ack_id} of {socket!r} is awaited for ever"
+
+
+def client_breaches(core: SocketClient) -> Iterator[Breach]:
+    """Yields what is wrong with a client's sockets."""
+    for socket in core.sockets.values():
+        if socket.buffered > core.config.max_buffered:
+            yield 7, f"{socket.buffered} events wait in {socket!r}"
+        if len(socket._acks) > core.config.max_acks:
+            yield 7, f"{len(socket._acks)} answers are awaited by {socket!r}"
+        if socket.connected != (socket.id is not None):
+            yield 3, f"{socket!r} has the id {socket.id}"
+        if not socket.connected:
+            unsent = {ack_id for _, _, ack_id in socket._buffer}
+            if any(ack_id not in unsent for ack_id in socket._acks._waiters):
+                yield 4, f"{socket!r} is not connected, and still waits for an answer to what it sent before"
+
+
+def timer_breaches(timers: Timers) -> Iterator[Breach]:
+    """Yields the timers that run although what they were to limit is over."""
+    for queue in (*(lane._queue for lane in timers._lanes), timers._heap._heap):
+        for timer in queue:
+            owner = owner_of(timer) if timer.owner is not None else None
+            if isinstance(owner, SocketAck | BroadcastAck) and owner._pending.done:
+                yield 4, f"a timer runs for an answer that is there: {owner._ack_id}"
+            elif isinstance(owner, Watch) and owner._client.ready_state == "closed":
+                yield 3, "a timer runs for the ping of a connection that is closed"
 
 
 def name(session: Session) -> str:

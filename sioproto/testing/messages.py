@@ -1,8 +1,8 @@
 """A world without bytes: requests, responses and messages are handed over as the objects that they are.
 
-A ``Call`` is one request of a client, from the ``Fetch`` on one side to the ``Exchange`` on the other, and the WebSocket
-that may become of it. It does what a wire does on both ends: it is told of output, it tells of input, and each side
-hears of the end once.
+A ``Call`` is one request of a client, from the ``Fetch`` on one side to the ``Exchange`` on the other, and the
+WebSocket that may become of it. It does what a wire does on both ends: it is told of output, it tells of input, and
+each side hears of the end once.
 
 The rule not to be broken: what a side is told here it could be told by a real connection, in that order.
 """
@@ -257,7 +257,8 @@ class Call:
                 self.arrive_near(messages)
             else:
                 down.put(sum(frame.size for frame in frames), self.arrive_near, messages)
-        self.up.hold(not link.reading)
+        if link.reading is self.up.held:
+            self.up.hold(not link.reading)
         if link.closing and not self.far_closing:
             self.far_closing = True
             self.down.put(0, self.arrive_near_close, link.close_code)
@@ -270,7 +271,8 @@ class Call:
             messages = [frame.data for frame in frames]
             self.network.transcript.add(self.network.name, " >", messages)
             self.up.put(sum(frame.size for frame in frames), self.arrive_far, messages)
-        self.down.hold(not link.reading)
+        if link.reading is self.down.held:
+            self.down.hold(not link.reading)
         if link.closing and not self.near_closing:
             self.near_closing = True
             self.up.put(0, self.arrive_far_close, link.close_code)

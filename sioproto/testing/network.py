@@ -9,7 +9,7 @@ The rule not to be broken: a network loses, delays and repeats, but it never cha
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from sioproto.errors import LocalProtocolError
 
@@ -149,12 +149,18 @@ class Network:
         if self._fuse is not None:
             self._fuse.cancel()
             self._fuse = None
-        self.transcript.note(self.name, "the network is cut")
         self.warm = 0
+        if self.connections:
+            self.transcript.note(self.name, "the network is cut")
         for connection in list(self.connections):
             connection.cut()
 
-    def cut_after(self, *, bytes: int | None = None, seconds: float | None = None) -> None:
+    def cut_after(
+        self,
+        *,
+        bytes: int | None = None,  # noqa: A002  # the unit is what a reader wants to know
+        seconds: float | None = None,
+    ) -> None:
         """Cuts every connection later: when so many more bytes went over them, in either direction, or so much time.
 
         The byte after the last one is lost and all that comes behind it. Messages count as many bytes as they have and

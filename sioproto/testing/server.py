@@ -31,9 +31,9 @@ GRACE = 5.0
 class Server(app.Server):
     """A server in a world, made by ``World.server`` or ``World.Server``.
 
-    Options by name are those of ``EngineConfig``, ``SocketConfig`` and the hooks of ``sioproto.app.Server``, and those of
-    the wire where the world has one; an unknown one raises ``OptionError`` with the nearest known name. What a handler
-    raises and no ``on_error`` takes stands in ``failures``, and fails the test at the end of the step.
+    Options by name are those of ``EngineConfig``, ``SocketConfig`` and the hooks of ``sioproto.app.Server``, and those
+    of the wire where the world has one; an unknown one raises ``OptionError`` with the nearest known name. What a
+    handler raises and no ``on_error`` takes stands in ``failures``, and fails the test at the end of the step.
     """
 
     def __init__(self, world: World, party: Party, options: dict[str, Any]) -> None:

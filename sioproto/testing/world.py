@@ -24,13 +24,16 @@ from sioproto.testing.network import Network
 from sioproto.testing.pipe import SAME
 from sioproto.testing.runtime import Loop, Party, Task
 from sioproto.testing.server import Server
+from sioproto.testing.sharing import Memo, SharingParser, limits
 from sioproto.testing.transcript import Transcript
 from sioproto.testing.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Self
 
     from sioproto.socketio.client_socket import Auth
+    from sioproto.socketio.parser import Parser
     from sioproto.testing.clock import Clock
     from sioproto.testing.cores import ClientCore, ServerCore
     from sioproto.testing.network import Destination
@@ -47,8 +50,8 @@ class World:
     """Servers, clients and what lies between them.
 
     ``strict`` says that a handler that raises fails the test. ``shuffle`` draws the order of what happens at the same
-    moment, which is first come, first served otherwise. ``invariants`` says whether they are watched over. ``budget`` is
-    how many steps may be made without any time passing, and ``transcript`` how many entries of it are kept.
+    moment, which is first come, first served otherwise. ``invariants`` says whether they are watched over. ``budget``
+    is how many steps may be made without any time passing, and ``transcript`` how many entries of it are kept.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class World:
         self._networks: list[Network] = []
         self._sleeps: dict[Timer, None] = {}
         self._party = self.party("world")
+        self._memos: dict[tuple[int, ...], Memo] = {}
         self._closed = False
 
     # Time
@@ -195,6 +199,7 @@ class World:
         url = ORIGIN + (namespace if namespace.startswith("/") else f"/{namespace}")
         client = Client(self, party, network, url, auth, record, options)
         self._drive_client(party, client, network)
+        self.watch.add_client(client.socket_client)
         self.clients.append(client)
         if connect:
             client.connect()
@@ -225,6 +230,11 @@ class World:
         self._drive_client(party, core, network)
         return network
 
+    def share_decoding(self, parser: Parser, max_depth: int) -> Parser:
+        """Returns a codec that takes the same and shares what it decodes with the other clients of this world."""
+        memo = self._memos.setdefault((*limits(parser), max_depth), Memo())
+        return SharingParser(parser, memo)
+
     # The end
 
     def close(self) -> None:
@@ -250,7 +260,7 @@ class World:
         self._sleeps.clear()
         self._look_for_leftovers()
 
-    def __enter__(self) -> World:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -268,7 +278,7 @@ class World:
             loop.run()
             self.watch.look_when_due()
         except WorldFailure as failure:
-            raise self._explained(failure)
+            raise self._explained(failure) from failure.__cause__
         if loop.failed:
             failed, loop.failed = loop.failed, []
             if self.strict:
