@@ -366,6 +366,7 @@ def make_parser(
         max_payload=engine_config.max_payload,
         max_arguments=config.max_arguments,
         max_depth=config.max_depth,
+        max_containers=config.max_containers,
         max_event_name=config.max_event_name,
         max_namespace_name=config.max_namespace_name,
     )
