@@ -1,12 +1,12 @@
-"""Worlds as fixtures of pytest: ``sio_world`` and ``sio_bytes_world``, and ``--sio-seed`` for their seed.
+"""The pytest plugin: a world for tests that ask for one, and its transcript where such a test fails.
 
-A package of its own, because pytest loads every plugin at its start: nothing of the library is imported before a test
-asks for a fixture. Nothing is automatic.
+It is a package of its own because pytest loads it in every run on a machine that has sioproto. So it imports nothing of
+sioproto until a test takes ``sio_world``, which also lets the coverage of sioproto be measured from its first line.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,57 +15,52 @@ if TYPE_CHECKING:
 
     from sioproto.testing import World
 
-__all__ = ["pytest_addoption", "pytest_runtest_makereport", "sio_bytes_world", "sio_world"]
+__all__ = ["pytest_addoption", "pytest_runtest_makereport", "sio_wire", "sio_world"]
 
-WORLDS = pytest.StashKey[list["World"]]()
+LINES = 40
+"""How much of a transcript is shown."""
+
+WORLD = pytest.StashKey["World"]()
 FAILED = pytest.StashKey[bool]()
-
-SHOWN = 60
-"""Lines of the transcript that are shown of a test that fails."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds ``--sio-seed``."""
     group = parser.getgroup("sioproto")
-    group.addoption("--sio-seed", type=int, default=0, metavar="N", help="seed of the fixtures sio_world (default: 0)")
+    group.addoption("--sio-seed", type=int, default=0, metavar="SEED", help="the seed of each sio_world (default: 0)")
 
 
 @pytest.fixture
-def sio_world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """A ``World``, in which messages are handed over as they are. It is closed behind the test.
-
-    What goes wrong then fails the test: a handler of ``disconnect`` that raises, for instance. The end of the transcript
-    of a test that fails is shown.
+def sio_wire() -> Any:
+    """What ``sio_world`` makes bytes with; None, so messages. Override it with a fixture that returns
+    ``sioproto_wire``.
     """
-    from sioproto.testing import World
-
-    yield from _lend(request, World(request.config.getoption("--sio-seed")))
+    return None
 
 
 @pytest.fixture
-def sio_bytes_world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """A ``World`` like ``sio_world`` whose servers and clients speak through ``sioproto_wire``: HTTP and WebSocket."""
-    import sioproto_wire
+def sio_world(request: pytest.FixtureRequest, sio_wire: Any) -> Iterator[World]:
+    """A ``sioproto.testing.World`` for this test, with the seed of ``--sio-seed``. It is closed at the end."""
     from sioproto.testing import World
 
-    yield from _lend(request, World(request.config.getoption("--sio-seed"), wire=sioproto_wire))
+    world = World(seed=request.config.getoption("--sio-seed"), wire=sio_wire)
+    node: pytest.Item = request.node
+    node.stash[WORLD] = world
+    yield world
+    if not node.stash.get(FAILED, False):
+        world.close()
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     """Shows the end of the transcript of a test that failed."""
     report = yield
-    worlds = item.stash.get(WORLDS, None)
-    if worlds is not None and report.failed:
+    world = item.stash.get(WORLD, None)
+    if world is not None and report.failed:
         item.stash[FAILED] = True
-        for world in worlds:
-            report.sections.append((f"sioproto transcript, seed {world.seed}", world.transcript.tail(SHOWN)))
+        # What a world raises itself brings the transcript along.
+        notes = [] if call.excinfo is None else getattr(call.excinfo.value, "__notes__", [])
+        if world.transcript.count and not any("transcript" in note for note in notes):
+            title = f"sioproto transcript, seed {world.seed}, at {world.now:.3f} seconds"
+            report.sections.append((title, world.transcript.tail(LINES)))
     return report
-
-
-def _lend(request: pytest.FixtureRequest, world: World) -> Iterator[World]:
-    node: pytest.Item = request.node
-    node.stash.setdefault(WORLDS, []).append(world)
-    yield world
-    if not node.stash.get(FAILED, False):  # one failure is enough to look at
-        world.close()

@@ -69,13 +69,20 @@ def test_what_happens_at_the_end_of_the_world_may_fail_the_test(run: pytest.Pyte
 def test_a_world_over_bytes_is_a_fixture(run: pytest.Pytester) -> None:
     run.makepyfile(
         """
-        def test_bytes(sio_bytes_world):
-            io = sio_bytes_world.server()
-            ada = sio_bytes_world.client()
+        import pytest
+        import sioproto_wire
+
+        @pytest.fixture
+        def sio_wire():
+            return sioproto_wire
+
+        def test_bytes(sio_world):
+            io = sio_world.server(max_head=500)
+            ada = sio_world.client()
             ada.network.chunking = 1
-            sio_bytes_world.settle()
+            sio_world.settle()
             io.emit("hello", bytes(3))
-            sio_bytes_world.settle()
+            sio_world.settle()
             assert ada.received == [("hello", bytes(3))]
         """
     )
@@ -84,7 +91,7 @@ def test_a_world_over_bytes_is_a_fixture(run: pytest.Pytester) -> None:
 
 def test_fixtures_are_shown_with_what_they_are(run: pytest.Pytester) -> None:
     result = run.runpytest_inprocess("--fixtures")
-    result.stdout.fnmatch_lines(["sio_world*", "sio_bytes_world*"])
+    result.stdout.fnmatch_lines(["sio_wire*", "sio_world*"])
 
 
 def test_nothing_is_imported_unless_it_is_used(pytestconfig: pytest.Config) -> None:
