@@ -154,13 +154,14 @@ def client_breaches(core: SocketClient) -> Iterator[Breach]:
     for socket in core.sockets.values():
         if socket.buffered > core.config.max_buffered:
             yield 7, f"{socket.buffered} events wait in {socket!r}"
-        if len(socket._acks) > core.config.max_acks:
-            yield 7, f"{len(socket._acks)} answers are awaited by {socket!r}"
+        sender = socket._sender
+        if len(sender._acks) > core.config.max_acks:
+            yield 7, f"{len(sender._acks)} answers are awaited by {socket!r}"
         if socket.connected != (socket.id is not None):
             yield 3, f"{socket!r} has the id {socket.id}"
         if not socket.connected:
-            unsent = {ack_id for _, _, ack_id in socket._buffer}
-            if any(ack_id not in unsent for ack_id in socket._acks._waiters):
+            unsent = sender._buffer.asking()
+            if any(ack_id not in unsent for ack_id in sender._acks._waiters):
                 yield 4, f"{socket!r} is not connected, and still waits for an answer to what it sent before"
 
 

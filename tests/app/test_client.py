@@ -695,7 +695,7 @@ def test_the_stages_of_coming_back_are_told() -> None:
     hand.fail()
     no_route = "websocket error: no route"
     assert heard == [
-        ("connect",),
+        ("connect", "one"),
         ("disconnect", "transport close", "websocket connection closed"),
         ("reconnect_attempt", "1"),
         ("connect_error", no_route),

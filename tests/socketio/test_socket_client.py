@@ -407,7 +407,7 @@ def test_an_upgrade_is_remembered_if_that_is_wanted(how: str) -> None:
     for remember in (False, True):
         world = World(seed=1)
         world.server()
-        client = world.client(remember_upgrade=remember)
+        client = world.client(remember_upgrade=remember, transports=("polling", "websocket"))
         world.advance(1)
         assert client.engine is not None
         assert client.engine.upgraded
@@ -426,7 +426,7 @@ def test_an_upgrade_is_remembered_if_that_is_wanted(how: str) -> None:
 def test_a_failure_forgets_the_upgrade() -> None:
     world = World(seed=1)
     world.server()
-    client = world.client(remember_upgrade=True)
+    client = world.client(remember_upgrade=True, transports=("polling", "websocket"))
     world.advance(1)
     client.network.refuse()
     client.network.cut()
