@@ -620,6 +620,25 @@ def test_an_auth_that_cannot_be_had_is_a_failed_attempt(
     assert hand.take() == []
 
 
+def test_an_auth_that_is_cancelled_is_a_failed_attempt() -> None:
+    hand: AppHand
+
+    async def ask() -> None:
+        await hand.gate()
+
+    hand = hand_app(hooks={"auth": ask})
+    pending = hand.core.connect()
+    hand.settle()
+    hand.open()
+    (task,) = hand.runtime.unfinished
+    hand.runtime.cancel(task)
+    hand.settle()
+    assert str(error_of(pending)) == "the auth could not be had"
+    assert not hand.core.active
+    assert hand.closed == hand.links
+    assert hand.failures == []
+
+
 # -- losses and leaves
 
 
