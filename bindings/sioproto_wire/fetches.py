@@ -74,10 +74,12 @@ class Fetches:
 
     def receive(self, data: bytes | bytearray | memoryview) -> None:
         """Takes what the server sent."""
+        if not data:
+            return
         if self._reader is None:
             # Nobody asked. It may be the server's word that it closes, which is no answer to the next request.
             self._connection.close()
-        elif data:
+        else:
             self._reader.receive(data)
             self.advance()
 

@@ -543,6 +543,12 @@ def test_one_on_which_something_comes_unasked_is_closed(bench: ClientBench) -> N
     bench.check_over()
 
 
+def test_an_empty_read_is_nothing(bench: ClientBench) -> None:
+    line = bench.ask().send(b"").send(answer()).send(b"")
+    assert not line.closed
+    assert bench.ask() is line
+
+
 def test_one_that_is_lost_between_requests_is_forgotten(bench: ClientBench) -> None:
     bench.ask().send(answer()).lose()
     assert len(bench.log) == 1

@@ -50,7 +50,8 @@ def said(data: bytes) -> list[tuple[int, Any]]:
     parts: list[Any] = []
     for part in protocol.received_frames():
         if part.opcode in (Opcode.TEXT, Opcode.BINARY):
-            parts.append(bytes(part.payload) if isinstance(part.payload, bytearray) else part.payload)
+            payload: Any = part.payload
+            parts.append(payload if isinstance(payload, str) else bytes(payload))
             if part.message_finished:
                 found.append((int(part.opcode), parts[0][:0].join(parts)))
                 parts = []
