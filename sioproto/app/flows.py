@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sioproto.handlers import Listener
+    from sioproto.socketio.client_socket import AuthTicket
     from sioproto.socketio.connecting import ConnectTicket
     from sioproto.socketio.dynamic import DynamicNamespace
     from sioproto.socketio.server import SocketServer
     from sioproto.socketio.socket import Socket
+    from sioproto.socketio.socket_client import SocketClient
 
 
 async def value_of(result: Any) -> Any:
@@ -99,3 +101,18 @@ async def answer_foreign(
     if response is None:
         response = Response(404, [("Content-Type", "text/plain; charset=utf-8")], b"Not Found")
     core.engine.answer_foreign(exchange, response)
+
+
+async def ask_auth(core: SocketClient, report: Callable[[BaseException, str], None], ticket: AuthTicket) -> None:
+    """Asks the application for the ``auth`` of one attempt to connect, and sends CONNECT with it.
+
+    Raising ``ConnectError`` gives the attempt up with that error.
+    """
+    try:
+        ask: Callable[[], Any] = ticket.socket.auth  # type: ignore[assignment]  # a dict never asks
+        core.answer_auth(ticket, await value_of(ask()))
+    except ConnectError as refusal:
+        core.refuse_auth(ticket, refusal)
+    except Exception as error:  # a user's code: its failure is reported and stops nobody
+        report(error, f"auth of {ticket.socket.name}")
+        core.refuse_auth(ticket, ConnectError("the auth could not be had"))

@@ -293,6 +293,8 @@ class EngineClient(Observed):
                 self._events.append(MessageArrived(self, message[1:]))
             else:
                 self.receive_packet(message)
+                if link is not self.link:  # that packet ended the connection, or this transport
+                    return
 
     def receive_link_closed(self, link: Link, code: int | None = None, error: str | None = None) -> None:
         """Says that a WebSocket is over: closed by the server, or failed with ``error``. Expected once for a link."""

@@ -66,7 +66,7 @@ class CookieJar:
         for attribute in attributes:
             key, _, value = (part.strip(" \t") for part in attribute.partition("="))
             if key.lower() == "expires":
-                ends = read_date(value) or ends
+                ends = read_date(value, ends)
             elif key.lower() == "max-age":
                 age = read_age(value, age)
         return ends if age is None else self._wall() + age
@@ -87,8 +87,8 @@ def read_age(text: str, otherwise: float | None) -> float | None:
     return float(text) if len(text) <= MAX_AGE_DIGITS else float("inf")
 
 
-def read_date(text: str) -> float | None:
-    """Reads a date in any of HTTP's forms: day, month and year in this order, a time, and the rest is skipped."""
+def read_date(text: str, otherwise: float | None) -> float | None:
+    """Reads a date in any of HTTP's forms: day, month, year and a time, and the rest is skipped."""
     day = year = month = None
     clock: tuple[int, int, int] | None = None
     for token in text.replace("-", " ").replace(",", " ").split():
@@ -102,11 +102,11 @@ def read_date(text: str) -> float | None:
         elif month is None and token[:3].lower() in MONTHS:
             month = MONTHS.index(token[:3].lower()) + 1
     if day is None or month is None or year is None or clock is None:
-        return None
+        return otherwise
     try:
         return datetime(year, month, day, *clock, tzinfo=UTC).timestamp()
     except ValueError:
-        return None
+        return otherwise
 
 
 def read_clock(token: str) -> tuple[int, int, int] | None:

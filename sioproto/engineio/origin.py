@@ -61,7 +61,7 @@ def parse_url(text: str) -> tuple[Origin, str, dict[str, str]]:
     scheme = SCHEMES.get(parts.scheme)
     if scheme is None:
         raise LocalProtocolError(f"a URL begins with {', '.join(f'{each}://' for each in SCHEMES)}, not as {text!r}")
-    if not host or port == 0 or "%" in host or any(each in host for each in '<>^`{|}"'):
+    if not host or port == 0 or not all(each.isalnum() or each in "-._:" for each in host):
         raise LocalProtocolError(f"{text!r} names no host and port to connect to")
     if "@" in parts.netloc:
         raise LocalProtocolError("a URL carries no user and password here: use extra_headers")

@@ -55,7 +55,7 @@ N = TypeVar("N", bound=Namespace)
 class SocketServer:
     """All namespaces of a server, without I/O.
 
-    ``wake`` and ``asks_requests`` are those of ``EngineServer``; ``waiting`` is how a runtime waits for the
+    ``timers``, ``wake`` and ``asks_requests`` are those of ``EngineServer``; ``waiting`` is how a runtime waits for the
     ``Pending`` that ``emit_with_ack`` returns; ``adapter`` makes the adapter of each namespace.
     """
 
@@ -73,6 +73,7 @@ class SocketServer:
         generate_id: Callable[[Request], str] | None = None,
         bundle: Bundle | None = None,
         adapter: Callable[[Namespace], Adapter] | None = None,
+        timers: Timers | None = None,
     ) -> None:
         self.config = config
         self.environment = environment
@@ -80,6 +81,7 @@ class SocketServer:
         self.engine = EngineServer(
             engine_config,
             environment,
+            timers=timers,
             wake=wake,
             guard=guard,
             asks_requests=asks_requests,
