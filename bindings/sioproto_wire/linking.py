@@ -114,8 +114,8 @@ def follow_websocket(connection: Linked, websocket: WebSocketWire) -> None:
     if closed:
         end_link(connection, websocket.close_code, websocket.error)
         connection.finish(linger=websocket.error is not None)
-    elif websocket.deflate is not None and websocket.pending and connection.stage is Stage.WEBSOCKET:
-        # Little that came may be much when it is inflated: the rest waits until others, too, had their turn.
+    elif websocket.pending and connection.stage is Stage.WEBSOCKET:
+        # Little that came may be much work: the rest waits until others, too, had their turn.
         connection.reading = False
         connection.await_turn()
         connection.touch()

@@ -60,3 +60,8 @@ def unmask(data: bytes | bytearray, start: int, stop: int) -> bytes | bytearray:
     body[2::4] = data[start + 2 : stop : 4].translate(_XOR[data[start - 2]])
     body[3::4] = data[start + 3 : stop : 4].translate(_XOR[data[start - 1]])
     return body
+
+
+def cut(data: bytes | bytearray, start: int, stop: int) -> bytes | bytearray:
+    """Returns the body from ``start`` to ``stop`` of a frame that is not masked: what ``unmask`` is to one that is."""
+    return data[start:stop]

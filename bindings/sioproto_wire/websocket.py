@@ -29,7 +29,7 @@ from wsproto.frame_protocol import FrameProtocol, ParseFailed
 from sioproto.errors import LocalProtocolError
 from sioproto_wire.deflate import InflatedMessage, OversizeError, wire_limit
 from sioproto_wire.fragments import FragmentedMessage
-from sioproto_wire.masking import masked, unmask
+from sioproto_wire.masking import cut, masked, unmask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +56,9 @@ _TOO_BIG: Final = 1009
 
 _TURN: Final = 1_000_000
 """Bytes of messages in one call, compressed ones among them, after which the rest is left for the next turn."""
+
+_FRAGMENT: Final = 8_000
+"""What a fragment counts there, in bytes, if it is not the last one: wsproto takes long even for an empty one."""
 
 _MASKED_BODY: Final = [6] * 126 + [8, 14]
 """Where the body of a masked frame begins, by the seven bits of its length field."""
@@ -88,8 +91,8 @@ class WebSocketWire:
     It is a client's end if there is a callable ``keys``, which returns a new masking key each time, else a server's.
     ``max_payload`` bounds a message in bytes, however it is framed or compressed; ``max_fragments`` bounds the frames
     of one message. After each ``receive`` and ``close`` the caller sends what ``take`` returns, and once ``state`` is
-    ``CLOSED``, it drops the connection after that. Where ``deflate`` says that compression was negotiated, it stops
-    reading as long as something is ``pending``, and calls ``receive`` with nothing when others had their turn.
+    ``CLOSED``, it drops the connection after that. As long as something is ``pending``, it stops reading, and calls
+    ``receive`` with nothing when others had their turn. ``deflate`` says that compression was negotiated.
 
     Held memory: at most one message (``max_payload`` bytes; compressed, as much again and an inflater's 40 KiB) and one
     header or control frame (131 bytes), and what is pending: the rest of what one read brought. A body is kept as it
@@ -139,7 +142,7 @@ class WebSocketWire:
             self._mask, self._body, self._unmask = 0x80, _MASKED_BODY, unmask
             self._short, self._plain = short, _NONE
         else:
-            self._mask, self._body, self._unmask = 0, _PLAIN_BODY, _cut
+            self._mask, self._body, self._unmask = 0, _PLAIN_BODY, cut
             self._short, self._plain = _NONE, short
         self._held: bytearray | None = None
         self._need = 0
@@ -154,7 +157,7 @@ class WebSocketWire:
 
     @property
     def pending(self) -> bool:
-        """Whether frames were left unread, because those before inflated to much."""
+        """Whether frames were left unread, because those before were much work."""
         return self._held is not None and self._need == 0
 
     def receive(self, data: bytes | bytearray | memoryview) -> list[str | bytes]:
@@ -163,8 +166,8 @@ class WebSocketWire:
         Nothing of ``data`` is referenced after the call. Never raises for what the peer sent: a failure shows in
         ``state``, ``close_code`` and ``error``, and the messages before the bad frame are still returned. After
         ``close`` messages are dropped, control frames still handled; once ``CLOSED``, bytes are discarded. The work is
-        linear in the bytes received, in any chunking, and in what they inflate to. When that comes to a megabyte, the
-        rest is left ``pending``.
+        linear in the bytes received, in any chunking, and in what they inflate to. When that comes to a megabyte, or
+        after 125 fragments, the rest is left ``pending``.
         """
         if self.state is not WebSocketState.OPEN:
             if self.state is WebSocketState.CLOSING:
@@ -269,13 +272,15 @@ class WebSocketWire:
                 position += need
                 if message is not None:
                     messages.append(message)
-                    if self.deflate is not None and self.state is WebSocketState.OPEN:
+                    if self.deflate is not None:
                         budget -= len(message)
-                        if budget <= 0 and position < end:
-                            self._need = 0
-                            self._held = bytearray(chunk[position:])
-                            break
                 elif self.state is WebSocketState.CLOSED:
+                    break
+                elif not chunk[position - need] & _CLOSE:  # control frames have this bit, and are little work
+                    budget -= _FRAGMENT
+                if budget <= 0 and position < end and self.state is WebSocketState.OPEN:
+                    self._need = 0
+                    self._held = bytearray(chunk[position:])
                     break
         except zlib.error:
             self._fail(_INVALID_DATA, "compressed data is not valid")
@@ -374,11 +379,11 @@ class WebSocketWire:
             message.count += 1
             message.size += stop - body
             self._message = None if first & 0x80 else message
-            if not isinstance(message, InflatedMessage):
-                return message.add(bytes(data[start:stop]))
-            # After our close frame nobody wants the message, so nothing is inflated.
+            # After our close frame nobody wants the message, so nothing is looked into.
             if self.state is WebSocketState.OPEN:
-                return message.add(unmasked(data, body, stop), final=first >= 0x80)
+                if isinstance(message, InflatedMessage):
+                    return message.add(unmasked(data, body, stop), final=first >= 0x80)
+                return message.add(bytes(data[start:stop]))
         return None
 
     def _receive_close(self, body: bytes) -> None:
@@ -440,8 +445,3 @@ def _skim(chunk: bytes | bytearray, position: int, end: int, short: int, message
         messages.append(body.decode() if first == _FINAL_TEXT else bytes(body))
         position = stop
     return position
-
-
-def _cut(data: bytes | bytearray, start: int, stop: int) -> bytes | bytearray:
-    """Returns the body of a frame that is not masked."""
-    return data[start:stop]

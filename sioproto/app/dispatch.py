@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sioproto.app.steps import event_of
 from sioproto.errors import RemoteProtocolError
 from sioproto.socketio.client_events import EventArrived
-from sioproto.socketio.events import EventReceived
+from sioproto.socketio.events import DisconnectingAsked, EventReceived, SocketDisconnected
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
@@ -75,6 +75,8 @@ class Dispatcher:
         socket = job.socket
         lane: Lane | None = socket.lane
         if lane is not None:
+            if isinstance(job, DisconnectingAsked | SocketDisconnected) and job.socket.expelled:
+                self._forget_parked(lane)
             self._park(job)
             lane.jobs.append(job)
             return
@@ -230,6 +232,12 @@ class Dispatcher:
             client.parked -= job.size + PARKING
             if client.parked * 2 <= self._max_parked and client.paused:
                 client.resume()
+
+    def _forget_parked(self, lane: Lane) -> None:
+        """Lets go of events that will not be handled any more, so that they cost nothing while a handler still runs."""
+        for job in lane.jobs:
+            self._unpark(job)
+        lane.jobs = deque(job for job in lane.jobs if not isinstance(job, EventReceived))
 
 
 def no_steps() -> Generator[Step, None, None]:

@@ -98,6 +98,7 @@ class Server(MainNamespace, Sending, Running):
                 max_payload=engine_config.max_payload,
                 max_arguments=config.max_arguments,
                 max_depth=config.max_depth,
+                max_containers=config.max_containers,
                 max_event_name=config.max_event_name,
                 max_namespace_name=config.max_namespace_name,
             ),

@@ -73,7 +73,9 @@ class Socket(Emitting[SocketOperator]):
         """What the sockets of one connection share: ``client.session`` and ``client.sockets``."""
         self.state = SocketState.CONNECTING
         self.expelled = False
-        """Whether the application disconnected it; then what its client sent before is not handled any more."""
+        """Whether what its client sent before is not handled any more: the application disconnected it, or it is gone
+        and its handlers took more than ``disconnecting_timeout``.
+        """
         self.middlewares: tuple[Listener, ...] = ()
         """What each event of this client passes before its handlers."""
         self.lane: Any = None

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from sioproto.config import ClientConfig, EngineClientConfig
     from sioproto.engineio.client import EngineClient
+    from sioproto.engineio.client_events import EngineClientEvent
     from sioproto.engineio.events import CloseReason
     from sioproto.engineio.fetch import Fetch
     from sioproto.engineio.link import Link
@@ -80,6 +81,8 @@ class SocketClient:
         self._decoder: Decoder = self.parser.decoder()
         self._received = 0
         self._events: list[ClientEvent] = []
+        self._pulled = False
+        """Whether whoever called is going to pull events anyway, so that no wake-up is needed for them."""
         self._connection = Reconnecting(self, wake)
 
     # What a user may look at, and the namespaces
@@ -203,6 +206,8 @@ class SocketClient:
         self._advance()
         carriers = self._connection.take_dirty()
         self._advance()
+        if self._events and self._wake is not None:
+            self._wake(False)
         return carriers
 
     def next_deadline(self) -> float | None:
@@ -284,7 +289,7 @@ class SocketClient:
 
     def tell(self, event: ClientEvent) -> None:
         """Leaves an event for the floor above."""
-        if not self._events and self._wake is not None:
+        if not self._events and not self._pulled and self._wake is not None:
             self._wake(False)
         self._events.append(event)
 
@@ -297,15 +302,23 @@ class SocketClient:
     def _advance(self) -> None:
         connection = self._connection
         engine = connection.engine
-        while engine is not None and (events := engine.events()):
-            for event in events:
-                if isinstance(event, MessageArrived):
-                    if engine is connection.engine:
-                        self._message(event.data)
-                else:
-                    connection.receive(engine, event)
-        if connection.old:
-            connection.receive_old()
+        events: list[EngineClientEvent] = [] if engine is None else engine.events()
+        if not events and not connection.old:
+            return
+        self._pulled = True
+        try:
+            while engine is not None and events:
+                for event in events:
+                    if isinstance(event, MessageArrived):
+                        if engine is connection.engine:
+                            self._message(event.data)
+                    else:
+                        connection.receive(engine, event)
+                events = engine.events()
+            if connection.old:
+                connection.receive_old()
+        finally:
+            self._pulled = False
 
     # Packets
 
@@ -353,6 +366,7 @@ def make_parser(
         max_payload=engine_config.max_payload,
         max_arguments=config.max_arguments,
         max_depth=config.max_depth,
+        max_containers=config.max_containers,
         max_event_name=config.max_event_name,
         max_namespace_name=config.max_namespace_name,
     )

@@ -34,7 +34,7 @@ class Pipe:
     """
 
     __slots__ = (
-        "_held", "_items", "_listed", "_network", "_pressed", "_pressure", "_timer", "closed", "latest", "loop",
+        "_items", "_listed", "_network", "_pressed", "_pressure", "_timer", "closed", "held", "latest", "loop",
         "straight", "up", "waiting",
     )  # fmt: skip
 
@@ -44,7 +44,8 @@ class Pipe:
         self._pressure = pressure
         self._items: deque[Item] = deque()
         self._listed = False
-        self._held = False
+        self.held = False
+        """Whether its reader does not read."""
         self._pressed = False
         self._timer: Timer | None = None
         self.up = up
@@ -66,13 +67,13 @@ class Pipe:
 
     def hold(self, held: bool) -> None:
         """The reader stops reading, or goes on."""
-        if held is not self._held:
-            self._held = held
+        if held is not self.held:
+            self.held = held
             self.refresh()
 
     def refresh(self) -> None:
         """Something changed that decides whether items may come out."""
-        idle = not (self._items or self._held or self.closed) and self.latest <= self.loop.clock.now + SAME
+        idle = not (self._items or self.held or self.closed) and self.latest <= self.loop.clock.now + SAME
         self.straight = idle and self._network.is_clear(self.up)
         if self._items:
             self._schedule()
@@ -96,7 +97,7 @@ class Pipe:
         """Delivers what has arrived."""
         self._listed = False
         items, network = self._items, self._network
-        while items and not self._held and not network.is_stalled(self.up):
+        while items and not self.held and not network.is_stalled(self.up):
             arrives, size, deliver, what = items[0]
             if arrives > self.loop.clock.now + SAME:
                 break
@@ -130,7 +131,7 @@ class Pipe:
         self.waiting += size
 
     def _schedule(self) -> None:
-        if self._listed or self._held or self._network.is_stalled(self.up):
+        if self._listed or self.held or self._network.is_stalled(self.up):
             return
         wait = self._items[0][0] - self.loop.clock.now
         if wait <= SAME:

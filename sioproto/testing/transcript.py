@@ -49,10 +49,8 @@ class Transcript:
     def add(self, name: str, sign: str, messages: Sequence[str | bytes]) -> None:
         """Writes down what a client sent (``" >"``) or got (``" <"``)."""
         self.count += 1
-        for message in messages:
-            if len(message) > KEPT:
-                messages = [shorten(each) for each in messages]
-                break
+        if len(messages) > 1 or len(messages[0]) > KEPT:
+            messages = [shorten(each) for each in messages]
         self._entries.append((self._clock.now, name, sign, messages))
 
     def lines(self) -> Iterator[str]:

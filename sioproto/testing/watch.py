@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sioproto import app
 from sioproto.engineio.server import EngineServer
+from sioproto.engineio.states import State
 from sioproto.socketio.server import SocketServer
 from sioproto.testing.failures import InvariantBroken
 from sioproto.testing.invariants import (
@@ -21,18 +22,27 @@ from sioproto.testing.invariants import (
     timer_breaches,
 )
 from sioproto.testing.server import Server
-from sioproto.testing.witness import Half, Witness
+from sioproto.testing.witness import Witness
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sioproto.engineio.fetch import Fetch
+    from sioproto.engineio.client import EngineClient
     from sioproto.engineio.link import Link
     from sioproto.engineio.request import Exchange, Request
     from sioproto.socketio import SocketClient
     from sioproto.testing.cores import ServerCore
-    from sioproto.testing.network import Network
     from sioproto.testing.runtime import Loop, Party
+
+
+FEW = 30
+"""So many sessions are all looked at whenever it is quiet."""
+WORTH = 10
+"""More of them are, when each was looked at so many times on its own."""
+KEPT = 200
+"""So many halves of sessions may be kept before those that are over are looked for."""
+
+WEBSOCKET = State.WEBSOCKET
 
 
 class Watch:
@@ -44,8 +54,8 @@ class Watch:
         self._witness = Witness(lambda facts: self.breach(1, facts))
         self._servers: list[tuple[Party, EngineServer, SocketServer | None]] = []
         self._clients: list[SocketClient] = []
-        self._engines: dict[Any, Half] = {}
         self._looked = 0
+        self._kept = KEPT
 
     def add_server(self, party: Party, core: ServerCore) -> None:
         """Watches a server, and its sockets where it has that floor."""
@@ -73,12 +83,14 @@ class Watch:
         if self.watching:
             self._clients.append(core)
 
-    def look_at_fetch(self, network: Network, fetch: Fetch) -> None:
-        """Looks at a request that a client is about to send."""
-        engine = fetch.engine
-        if self.watching and engine is not None and engine not in self._engines:
-            self._engines[engine] = self._witness.see_engine(engine, network.name)
-            engine.on("close", lambda: self._engines.pop(engine, None))
+    def see_engine(self, engine: EngineClient | None, name: str) -> None:
+        """Watches what the current connection of a client says and gets."""
+        if self.watching and engine is not None:
+            self._witness.see_engine(engine, name)
+
+    def note(self, count: int) -> None:
+        """So many sessions did something."""
+        self._looked += count
 
     def look_at_server(self, carriers: Iterable[Exchange | Link], limit: int) -> None:
         """Looks at the sessions that gave output; ``limit`` is their server's ``max_send_buffer``."""
@@ -87,9 +99,18 @@ class Watch:
         for carrier in carriers:
             session = carrier.session
             self._looked += 1
-            if session is not None:
-                for number, facts in session_breaches(session, limit):
-                    self.breach(number, facts)
+            if session is None or (
+                # The one hot road: an open session on a WebSocket that has handed over everything.
+                session.state is WEBSOCKET
+                and session.open
+                and session.link is not None
+                and not session.outbox
+                and not session.queued
+                and session.probe is session.polling.poll is session.polling.post is None
+            ):
+                continue
+            for number, facts in session_breaches(session, limit):
+                self.breach(number, facts)
 
     def look_at_all(self) -> None:
         """Looks at everything; nothing may be under way. Raises ``InvariantBroken``."""
@@ -109,13 +130,17 @@ class Watch:
 
     def look_when_due(self) -> None:
         """Looks at everything if enough happened since the last time to be worth it."""
-        if self._looked * 2 >= sum(len(engine.sessions) for _, engine, _ in self._servers):
+        there = sum(len(engine.sessions) for _, engine, _ in self._servers)
+        if there <= FEW or self._looked >= WORTH * there:
             self.look_at_all()
+        if self._witness.size > self._kept:
+            self._witness.forget_ended()
+            self._kept = KEPT + 2 * self._witness.size
 
     def excuse(self, engine: Any) -> None:
         """Does not compare any more what the two sides of a connection say: its network repeats requests."""
-        if engine in self._engines:
-            self._engines[engine].excuse()
+        if engine is not None:
+            self._witness.excuse(engine)
 
     def breach(self, number: int, facts: str) -> None:
         """Something is wrong."""
