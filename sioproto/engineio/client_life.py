@@ -110,11 +110,10 @@ class ClientLife:
             client.carriers.carry(link)
 
     def pause_polling(self, *_: Any) -> None:
-        """The server agreed: as soon as no request is in hand any more, the WebSocket takes over."""
+        """The server agreed: nothing new is sent, and when the poll in hand comes back the WebSocket takes over."""
         client = self._client
-        if client.probe is not None and client.probe.link is not None:
+        if client.probe is not None:
             client.notify("upgrading", Transport(client, client.probe.link))
-            self.look_for_quiet()
 
     def look_for_quiet(self) -> None:
         if self._client.polling.quiet:

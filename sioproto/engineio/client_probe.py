@@ -34,7 +34,7 @@ class ClientProbe:
             if client.link is link:  # one of them completed the upgrade
                 client.receive_messages(link, messages[index:])
                 return
-            if self.link is not link or client.probe is not self:
+            if self.link is not link:
                 return
             expected = client.state is ClientState.PROBING and message == PacketType.PONG + "probe"
             client.life.step(ClientInput.PROBED if expected else ClientInput.STRAY, "unexpected packet")

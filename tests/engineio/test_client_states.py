@@ -45,7 +45,7 @@ GRID: dict[ClientInput, tuple[ClientState | str, ...]] = {
     ClientInput.UPGRADE: (S, S, D, S, S, S, S, S, S, S, S, S),
     ClientInput.DIALED: (S, S, S, R, S, S, S, S, S, S, S, S),
     ClientInput.DIAL_FAILED: (S, X, S, P, S, S, S, S, S, S, S, S),
-    ClientInput.PROBED: (S, S, S, S, W, S, S, S, S, S, S, S),
+    ClientInput.PROBED: (S, S, S, S, A, S, S, S, S, S, S, S),
     ClientInput.STRAY: (S, S, S, S, P, P, S, S, S, PT, S, S),
     ClientInput.CANDIDATE_LOST: (S, S, S, S, P, P, S, S, S, PT, S, S),
     ClientInput.UPGRADE_OVERDUE: (S, S, S, P, P, P, S, S, S, PT, S, S),
@@ -106,8 +106,6 @@ def feed(lone: Lone, given: ClientInput) -> None:
     if given in (ClientInput.DIALED, ClientInput.DIAL_FAILED):
         client.dialed = None
     if client.state in (A, CA) and given in (ClientInput.POSTED, ClientInput.QUIET):
-        client.polling.drop()
-    if client.state is R and given is ClientInput.PROBED:
         client.polling.drop()
     if client.state is CP and given is ClientInput.DRAINED:
         client.polling.drop()

@@ -85,6 +85,8 @@ def draw_client(chance: Chance) -> dict[str, Any]:
         options["transports"] = ("websocket",)
     elif kind == 2:
         options |= {"transports": ("websocket", "polling"), "try_all_transports": True}
+    else:
+        options["transports"] = ("polling", "websocket")
     if chance.happens(0.2):
         options["retries"] = 2
     if chance.happens(0.3):
