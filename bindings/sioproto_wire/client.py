@@ -5,8 +5,9 @@ which connection a request travels on, and when a new one is dialed.
 
 Rule 1: at most one request at a time is on a connection, and one that asks for a WebSocket has a connection of its own.
 
-Rule 2: only a GET is ever sent twice, and that only where the server may have closed a connection that was kept while
-the request was on its way: then no byte of an answer came.
+Rule 2: only a GET is ever sent twice, and that only where the server may have closed a connection that had rested for
+a while just when the request was on its way: then no byte of an answer came. On a connection in use the answer itself
+may be what was lost, and a poll that asks again would pass over the packets in it.
 """
 
 from __future__ import annotations

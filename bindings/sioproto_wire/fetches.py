@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 MARGIN = 1.0
 """Seconds by which we are done with a connection before the server is, as far as it says."""
 
+RESTED = 1.0
+"""Seconds without a request after which a server may have closed a connection on which it said nothing of the kind."""
+
 
 class Phase(Enum):
     """What the HTTP half of a client's connection is doing."""
@@ -44,15 +47,17 @@ class Phase(Enum):
 class Fetches:
     """The requests of one connection, of which at most one is in hand."""
 
-    __slots__ = ("_connection", "_offer", "_reader", "_served", "_wire", "fetch", "phase")
+    __slots__ = ("_connection", "_idle_since", "_offer", "_reader", "_rested", "_wire", "fetch", "phase")
 
     def __init__(self, connection: ClientConnection, wire: ClientWire) -> None:
         self._connection = connection
         self._wire = wire
         self._offer: Offer | None = None
         self._reader: AnswerReader | None = None
-        self._served = 0
-        """Requests that got their answers here."""
+        self._idle_since: float | None = None
+        """When the latest answer was there."""
+        self._rested = False
+        """Whether the request in hand was sent on a connection that its server may have been closing just then."""
         self.fetch: Fetch | None = None
         """The request in hand."""
         self.phase = Phase.IDLE
@@ -61,6 +66,8 @@ class Fetches:
         """Sends a request, which is written already, as soon as the transport is there."""
         wire = self._wire
         self.fetch = fetch
+        since = self._idle_since
+        self._rested = since is not None and wire.core.environment.clock() - since >= RESTED
         self._offer = offer
         self._reader = AnswerReader(fetch.request, wire.config, wire.core.engine_config.max_payload)
         self.phase = Phase.SENT
@@ -120,7 +127,7 @@ class Fetches:
             self._connection.close()
         if fetch is None or reader is None:
             return
-        if self._served and not reader.begun and fetch.request.method == "GET":
+        if self._rested and not reader.begun and fetch.request.method == "GET":
             wire.repeat(fetch)
         else:
             wire.core.receive_failure(fetch, error)
@@ -136,7 +143,7 @@ class Fetches:
             connection.accept(fetch, response, deflate, reader.buffer)
             return
         self.fetch = self._reader = None
-        self._served += 1
+        self._idle_since = wire.core.environment.clock()
         seconds = wire.config.keep_alive_timeout
         if head.kept_for is not None:
             seconds = min(seconds, head.kept_for - MARGIN)

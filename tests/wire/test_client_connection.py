@@ -607,10 +607,11 @@ def test_what_the_core_asks_for_while_it_is_told_an_answer_may_use_its_connectio
 # -- repeating
 
 
-def reused(bench: ClientBench, method: str = "GET") -> Line:
-    """Returns a line on which a request was answered already, and the next one is on its way."""
+def reused(bench: ClientBench, method: str = "GET", rest: float = 1.0) -> Line:
+    """Returns a line on which a request was answered some time ago, and the next one is on its way."""
     line = bench.ask().send(answer())
     bench.log.clear()
+    bench.advance(rest)
     assert bench.ask(method, "/second", body=b"1" if method == "POST" else b"") is line
     return line
 
@@ -632,6 +633,7 @@ def test_it_is_repeated_on_a_new_connection_even_if_another_is_free(bench: Clien
     one, two = bench.ask(), bench.ask()
     one.send(answer())
     two.send(answer())
+    bench.advance(1.0)
     assert bench.ask(target="/third") is two
     two.end()
     assert bench.lines[2].sent.startswith(b"GET /third ")
@@ -657,6 +659,17 @@ def test_one_is_not_repeated_once_its_answer_began(bench: ClientBench, data: byt
     reused(bench).send(data).end()
     assert [each[:2] for each in bench.log] == [("failure", 1)]
     assert len(bench.lines) == 1
+
+
+@pytest.mark.parametrize("how", ["end", "lose"])
+def test_one_on_a_connection_in_use_is_not_repeated(bench: ClientBench, how: str) -> None:
+    # Its answer may be what was lost, with packets that nobody sends again.
+    line = reused(bench, rest=0.9)
+    bench.advance(20)
+    getattr(line, how)()
+    assert [each[:2] for each in bench.log] == [("failure", 1)]
+    assert len(bench.lines) == 1
+    bench.check_over()
 
 
 def test_one_on_a_new_connection_is_not_repeated(bench: ClientBench) -> None:
