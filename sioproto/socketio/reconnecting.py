@@ -120,6 +120,7 @@ class Reconnecting:
         self._backoff.reset()
         engine, self.engine = self.engine, None
         if engine is not None:
+            self._remembered = self._remembered or engine.upgraded
             self._observers.notify("close", "forced close", None)
             self.old.append(engine)
             engine.close(discard=not engine.open)
