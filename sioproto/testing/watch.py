@@ -27,12 +27,11 @@ from sioproto.testing.witness import Witness
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sioproto.engineio.fetch import Fetch
+    from sioproto.engineio.client import EngineClient
     from sioproto.engineio.link import Link
     from sioproto.engineio.request import Exchange, Request
     from sioproto.socketio import SocketClient
     from sioproto.testing.cores import ServerCore
-    from sioproto.testing.network import Network
     from sioproto.testing.runtime import Loop, Party
 
 
@@ -84,10 +83,14 @@ class Watch:
         if self.watching:
             self._clients.append(core)
 
-    def look_at_fetch(self, network: Network, fetch: Fetch) -> None:
-        """Looks at a request that a client is about to send."""
-        if self.watching and fetch.engine is not None:
-            self._witness.see_engine(fetch.engine, network.name)
+    def see_engine(self, engine: EngineClient | None, name: str) -> None:
+        """Watches what the current connection of a client says and gets."""
+        if self.watching and engine is not None:
+            self._witness.see_engine(engine, name)
+
+    def note(self, count: int) -> None:
+        """So many sessions did something."""
+        self._looked += count
 
     def look_at_server(self, carriers: Iterable[Exchange | Link], limit: int) -> None:
         """Looks at the sessions that gave output; ``limit`` is their server's ``max_send_buffer``."""

@@ -103,10 +103,10 @@ class WatchedEngine(EngineClient):
 
     def receive_messages(self, link: Link, messages: Sequence[str | bytes]) -> None:
         """Takes messages of a WebSocket; see ``EngineClient.receive_messages``."""
-        if len(messages) == 1:
+        if len(messages) == 1 and isinstance(messages[0], str) and link is self.link and self.open:
             # The one hot road: the message that is expected.
             peer = self.halves[self].peer
-            if peer is not None and peer.written and peer.written[0].data == messages[0] and link is self.link:
+            if peer is not None and peer.written and peer.written[0].data == messages[0]:
                 peer.written.popleft()
                 EngineClient.receive_messages(self, link, messages)
                 return

@@ -459,8 +459,9 @@ def test_a_slow_body_fails() -> None:
 
 @pytest.mark.parametrize("name", [field for field in ClientWireConfig.__slots__ if field != "per_message_deflate"])
 def test_options_are_above_zero(name: str) -> None:
+    options: dict[str, Any] = {name: 0}
     with pytest.raises(OptionError, match=name):
-        ClientWireConfig(**{name: 0})
+        ClientWireConfig(**options)
 
 
 def test_compression_is_given_as_an_object() -> None:

@@ -45,7 +45,7 @@ class Play:
 
     def __init__(self, program: Program, wire: Any = None) -> None:
         self.program = program
-        self.world = World(program.seed, shuffle=program.shuffle)
+        self.world = World(program.seed, wire=wire, shuffle=program.shuffle)
         self.model = Model()
         self.numbers = 0
         self.banished: dict[int, None] = {}
