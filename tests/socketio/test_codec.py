@@ -112,6 +112,7 @@ def over_polling(frames: list[Frame]) -> list[str | bytes]:
 
 
 @BOTH
+@settings(deadline=None)
 @given(packets=st.lists(PACKETS, min_size=1, max_size=4))
 def test_streams_of_packets_make_the_round_trip(parser: Parser, packets: list[Packet]) -> None:
     frames = [frame for packet in packets for frame in encode(parser, packet)]
@@ -200,6 +201,7 @@ def renumber(value: Any, order: list[int]) -> None:
 
 
 @BOTH
+@settings(deadline=None)
 @given(spelled=spellings())
 def test_what_is_decoded_has_one_spelling(parser: Parser, spelled: tuple[list[str | bytes], Packet]) -> None:
     messages, packet = spelled
@@ -292,7 +294,7 @@ def mutations(draw: st.DrawFn) -> list[str | bytes]:
     return messages
 
 
-@settings(max_examples=200)
+@settings(max_examples=120, deadline=None)
 @given(mutations())
 def test_anything_near_a_stream_of_packets_is_packets_or_a_parse_error(messages: list[str | bytes]) -> None:
     check_stream(messages)
