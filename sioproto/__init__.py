@@ -5,7 +5,7 @@ Who embeds the core in an event loop of their own drives ``sioproto.socketio.Soc
 ``sioproto.app.Server``.
 """
 
-from sioproto.app.dispatch import Ack
+from sioproto.app.steps import Ack
 from sioproto.config import CorsPolicy, EngineConfig, HttpCompression, SessionCookie, SocketConfig
 from sioproto.engineio.request import Request, Response
 from sioproto.engineio.session import Session

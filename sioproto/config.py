@@ -101,7 +101,8 @@ class EngineConfig:
     upgrade_noop_interval: float = 0.1
     """While an upgrade is probed a held poll is released on this period; stock clients lean on it."""
     max_send_buffer: int = 4 * 1024 * 1024
-    """Bytes that may wait for a client whose transport refuses to take more; beyond, it is closed as a slow consumer.
+    """Bytes that may wait for a client whose transport refuses to take more, each packet with 160 on top; beyond, it is
+    closed as a slow consumer.
     """
     drain_mark: int = 64 * 1024
     """Bytes queued for one session in one turn after which an urgent drain is asked for."""
@@ -144,7 +145,9 @@ class SocketConfig:
     connect_timeout: float = 45.0
     """A session that joined no namespace by then is closed."""
     max_unconnected: int = 10_000
-    """Sessions before their first CONNECT at any one time; above, new ones get HTTP 503."""
+    """Sessions that joined no namespace yet, at any one time; above, the one that has asked for none for the longest
+    goes, or new ones get HTTP 503 if all of them wait for an answer.
+    """
     max_namespaces: int = 32
     """Namespaces per session."""
     max_pending_connects: int = 8
@@ -155,6 +158,8 @@ class SocketConfig:
     max_arguments: int = 1000
     max_depth: int = 100
     """How deep arrays and objects of a payload may nest."""
+    max_containers: int = 50_000
+    """Arrays and objects of one payload; each takes up to 30 times the room that it has on the wire."""
     max_event_name: int = 1024
     max_namespace_name: int = 256
     max_rooms: int = 10_000
@@ -164,7 +169,9 @@ class SocketConfig:
     max_acks: int = 1000
     """Acknowledgements that are awaited from one socket; beyond, the oldest fails."""
     disconnecting_timeout: float = 5.0
-    """How long handlers of ``disconnecting`` may keep the rooms of a socket that is gone."""
+    """How long handlers of ``disconnecting`` may keep the rooms of a socket that is gone; what it sent before and is
+    not handled by then is dropped.
+    """
 
     def __post_init__(self) -> None:
         check_positive(self, *(field.name for field in fields(self)))
@@ -213,6 +220,8 @@ class EngineClientConfig:
     """The largest message or polling response that is accepted from the server, in bytes."""
     max_control_packets: int = 100
     """Packets other than messages in one polling payload."""
+    decode_slice: int = 512
+    """Packets of one polling payload that are decoded before other work gets its turn."""
     max_send_buffer: int = 4 * 1024 * 1024
     """Bytes that may wait for a server that takes no more; beyond, the connection is closed."""
     drain_mark: int = 64 * 1024
@@ -224,7 +233,7 @@ class EngineClientConfig:
         check_positive(
             self,
             *("upgrade_timeout", "close_timeout", "max_payload", "max_control_packets", "max_cookies"),
-            *("max_send_buffer", "drain_mark"),
+            *("decode_slice", "max_send_buffer", "drain_mark"),
         )
         if self.request_timeout is not None:
             check_positive(self, "request_timeout")
@@ -269,6 +278,8 @@ class ClientConfig:
     max_arguments: int = 1000
     max_depth: int = 100
     """How deep arrays and objects of a payload may nest."""
+    max_containers: int = 1_000_000
+    """Arrays and objects of one payload."""
     max_event_name: int = 1024
     max_namespace_name: int = 256
 

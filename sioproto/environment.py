@@ -21,7 +21,8 @@ class Environment:
     """Monotonic seconds. Every deadline is on this clock."""
 
     wall: Callable[[], float]
-    """Seconds since the Unix epoch, for ``handshake.issued`` and ``handshake.time`` only."""
+    """Seconds since the Unix epoch, for ``handshake.issued`` and ``handshake.time``; in a client for the age of cookies
+    and for what tells its requests apart."""
 
     ids: Callable[[], str]
     """A new unguessable id of 20 characters of the URL-safe base64 alphabet (120 random bits)."""

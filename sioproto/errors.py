@@ -68,3 +68,12 @@ class Disconnected(ConnectionError):
 
     def __init__(self, message: str = "socket has been disconnected") -> None:
         super().__init__(message)
+
+
+def is_remote(error: BaseException) -> bool:
+    """Returns whether an error that came out of a handler is the peer's doing, and no fault of the program.
+
+    A runtime tells of those quietly: a peer that sends too little, answers too late or leaves could otherwise fill a
+    log.
+    """
+    return isinstance(error, AckTimeout | Disconnected | RemoteProtocolError)

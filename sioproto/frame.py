@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from base64 import b64encode
 
+FRAME_COST = 160
+"""What a frame that waits costs besides its size on the wire, in bytes; without it tiny packets would weigh nothing."""
+
 
 class Frame:
     """An immutable outgoing Engine.IO packet, with its encoded forms remembered.

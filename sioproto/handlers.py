@@ -100,6 +100,14 @@ class Handlers:
                 break
         return listeners
 
+    def lone(self, event: str) -> Listener | None:
+        """Returns the listener of an event if there is just one and it stays; asking changes nothing."""
+        listeners = self._table.get(event)
+        if listeners is None or len(listeners) > 1:
+            return None
+        (listener,) = listeners
+        return None if listener.once or listener.concurrent else listener
+
     def __contains__(self, event: str) -> bool:
         return event in self._table
 

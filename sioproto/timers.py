@@ -168,12 +168,13 @@ class Timers:
 
     def next_deadline(self) -> float | None:
         """Returns the earliest deadline on the clock, or None when nothing is armed."""
-        earliest: float | None = None
-        queues: tuple[Lane[Any] | Heap, ...] = (*self._lanes, self._heap)
-        for queue in queues:
-            head = queue.head()
-            if head is not None and (earliest is None or head.deadline < earliest):
-                earliest = head.deadline
+        head = self._heap.head()
+        earliest = None if head is None else head.deadline
+        for lane in self._lanes:
+            if lane._queue:  # most of them are empty
+                head = lane.head()
+                if head is not None and (earliest is None or head.deadline < earliest):
+                    earliest = head.deadline
         return earliest
 
     def fire(self, now: float) -> int:

@@ -33,6 +33,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
     assert (sockets.max_namespaces, sockets.max_pending_connects, sockets.connect_rate) == (32, 8, 100)
     assert (sockets.max_acks, sockets.ack_timeout, sockets.max_rooms) == (1000, 60.0, 10_000)
     assert (sockets.max_attachments, sockets.max_arguments, sockets.max_depth) == (10, 1000, 100)
+    assert sockets.max_containers == 50_000
     assert third == ThirdConfig()
 
 

@@ -481,14 +481,14 @@ def check_engine(engine: EngineServer) -> None:
         probing += state in PROBING
         probed += state is State.PROBED
         closing += state in CLOSING
-        beating += session.open and not (session.paused and session.heartbeat.awaits_pong)
+        beating += session.open
         polling = session.polling
         for exchange in (polling.poll, polling.post):
             assert exchange is None or exchange.response is None, "answered and still in hand"
         if session.open:
             assert session.queued == sum(frame.size for frame in session.outbox)
             assert not (session.outbox and session.writable), "a packet was left behind"
-        assert session.queued <= config.max_send_buffer
+        assert session.weight <= config.max_send_buffer
         assert not session.dirty
     armed = {label: number for label, number, _ in engine.timers.explain()}
     # Middle states have a deadline, and nothing else has one.
@@ -610,6 +610,8 @@ class Task:
     def __init__(self, runtime: Stepper, run: Coroutine[Any, Any, None]) -> None:
         self.run = run
         self.done = False
+        self.error: BaseException | None = None
+        """The cancellation that ended it."""
         self._runtime = runtime
         self._parked: Pending[Any] | None = None
 
@@ -620,8 +622,9 @@ class Task:
             parked = self.run.send(None) if error is None else self.run.throw(error)
         except StopIteration:
             self.done = True
-        except Cancelled:
+        except Cancelled as error:
             self.done = True
+            self.error = error
         else:
             self._parked = parked
             parked.on_done(self._wake)

@@ -11,7 +11,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any, cast
 
-from sioproto.errors import AckTimeout, Disconnected, LocalProtocolError, RemoteProtocolError
+from sioproto.errors import LocalProtocolError, is_remote
 from sioproto_wire import real_environment
 
 if TYPE_CHECKING:
@@ -130,8 +130,7 @@ class AsyncioRuntime:
 
     def report(self, error: BaseException, where: str) -> None:
         """Logs what user code raised."""
-        if isinstance(error, AckTimeout | Disconnected | RemoteProtocolError):
-            # The client's doing, and no fault of the program, so nothing that fills a log by default.
+        if is_remote(error):
             logger.debug("in %s: %s", where, error)
         else:
             logger.error("unhandled error in %s", where, exc_info=error)

@@ -14,7 +14,7 @@ from sioproto.errors import OptionError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PerMessageDeflate:
-    """Compression of WebSocket messages, both ways, for clients that offer it (RFC 7692).
+    """Compression of WebSocket messages, both ways, where the other side has it as well (RFC 7692).
 
     Packets that are sent with ``compress`` false are not compressed. Nothing else runs while a message is compressed,
     which takes some tens of milliseconds for a megabyte. Where one message mixes secrets with text of strangers, its
@@ -83,7 +83,48 @@ class WireConfig:
     """How long a response, or the last bytes of a closing connection, may wait for a peer that takes no more."""
 
     def __post_init__(self) -> None:
-        check_positive(self, *(field.name for field in fields(self) if field.name != "per_message_deflate"))
-        value = self.per_message_deflate
-        if value is not None and not isinstance(value, PerMessageDeflate):
-            raise OptionError(f"per_message_deflate must be PerMessageDeflate(...) or None, not {value!r}")
+        check_wire(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClientWireConfig:
+    """The options of HTTP and WebSocket connections that a client dials."""
+
+    dial_timeout: float = 10.0
+    """How long a connection may take to be there, with all that belongs to it, as TLS."""
+    keep_alive_timeout: float = 4.0
+    """How long a connection without a request is kept for the next one. Common servers close theirs after 5 seconds,
+    and a request that crosses that is lost; one that says when it will close is believed."""
+    max_head: int = 16 * 1024
+    """An answer's head, in bytes, interim ones before it included; with a larger one the request fails."""
+    max_fields: int = 100
+    """Header fields of one answer; with more the request fails."""
+    head_timeout: float = 10.0
+    """How long the head of an answer may take from its first byte on."""
+    body_timeout: float = 60.0
+    """How long the body of an answer may take."""
+    chunk_allowance: int = 64 * 1024
+    """Bytes of a chunked body, framing included, before its chunks are judged; and the framing that is free."""
+    min_chunk: int = 16
+    """Bytes that a chunk must have on average once the allowance is used up; with smaller ones the request fails."""
+    max_fragments: int = 1024
+    """Fragments of one WebSocket message."""
+    per_message_deflate: PerMessageDeflate | None = None
+    """A ``PerMessageDeflate`` to offer compression of WebSocket messages; None to offer none."""
+    close_timeout: float = 5.0
+    """How long the server's part of a WebSocket's close is awaited, and how long input is discarded after an error."""
+    max_linger: int = 4 * 1024 * 1024
+    """Bytes that are discarded after an error, so that the server sees our close frame rather than a reset."""
+    send_timeout: float = 60.0
+    """How long a request, or the last bytes of a closing connection, may wait for a server that takes no more."""
+
+    def __post_init__(self) -> None:
+        check_wire(self)
+
+
+def check_wire(config: WireConfig | ClientWireConfig) -> None:
+    """Raises ``OptionError`` for a value that cannot be."""
+    check_positive(config, *(field.name for field in fields(config) if field.name != "per_message_deflate"))
+    value = config.per_message_deflate
+    if value is not None and not isinstance(value, PerMessageDeflate):
+        raise OptionError(f"per_message_deflate must be PerMessageDeflate(...) or None, not {value!r}")

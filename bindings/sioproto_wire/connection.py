@@ -13,14 +13,14 @@ for a while. Closing at once would reset the connection, and the peer might neve
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from sioproto.errors import LocalProtocolError
 from sioproto_wire.deflate import negotiate
 from sioproto_wire.exchanges import Exchanges, Phase
 from sioproto_wire.http import write_accept
-from sioproto_wire.websocket import WebSocketState, WebSocketWire
+from sioproto_wire.linking import Stage, end_link, follow_reading, follow_websocket, take_closing, take_turn
+from sioproto_wire.websocket import WebSocketWire
 
 if TYPE_CHECKING:
     from sioproto.engineio.link import Link
@@ -28,20 +28,7 @@ if TYPE_CHECKING:
     from sioproto.frame import Frame
     from sioproto.timers import Lane, Timer
     from sioproto_wire.http import Handshake
-    from sioproto_wire.server import ServerWire
-
-CLOSED = WebSocketState.CLOSED
-"""Looked up once, because it is compared after each read."""
-
-
-class Stage(Enum):
-    """What a connection is for."""
-
-    HTTP = "HTTP"
-    WEBSOCKET = "WebSocket"
-    CLOSING = "WebSocket, waiting for the peer's close frame"
-    LINGERING = "discarding input after the last answer"
-    CLOSED = "closed"
+    from sioproto_wire.server import Core, ServerWire
 
 
 class Connection:
@@ -54,11 +41,7 @@ class Connection:
     """
 
     __slots__ = (
-        "_link",
         "_lingered",
-        "_out",
-        "_stage",
-        "_websocket",
         "_wire",
         "aborted",
         "address",
@@ -68,10 +51,14 @@ class Connection:
         "ended",
         "exchanges",
         "half_closing",
+        "link",
+        "out",
         "owner",
         "reading",
         "secure",
+        "stage",
         "timer",
+        "websocket",
     )
 
     def __init__(self, wire: ServerWire, address: str, secure: bool, owner: Any) -> None:
@@ -99,15 +86,17 @@ class Connection:
         """The deadline of whatever the connection is doing."""
         self.exchanges: Exchanges | None = Exchanges(self, wire)
         """The HTTP half, as long as it lasts."""
+        self.stage = Stage.HTTP
+        self.link: Link | None = None
+        """The core's side of a WebSocket, until that is over."""
+        self.websocket: WebSocketWire | None = None
+        self.out: list[bytes] | None = None
+        """What is to be sent, but for the frames of a link."""
         self._wire = wire
-        self._stage = Stage.HTTP
-        self._link: Link | None = None
-        self._websocket: WebSocketWire | None = None
-        self._out: list[bytes] | None = None
         self._lingered = 0
 
     def __repr__(self) -> str:
-        doing = self._stage.value if self.exchanges is None else self.exchanges.phase.value
+        doing = self.stage.value if self.exchanges is None else self.exchanges.phase.value
         return f"<Connection {self.address}: {doing}>"
 
     @property
@@ -121,23 +110,23 @@ class Connection:
     @property
     def unsent(self) -> int:
         """Bytes that wait to be taken; frames of a WebSocket are not counted."""
-        return 0 if self._out is None else sum(map(len, self._out))
+        return 0 if self.out is None else sum(map(len, self.out))
 
     # Inputs
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> None:
         """Takes what the peer sent, in any chunking; what is kept of ``data`` is copied. Never raises for the peer."""
-        websocket = self._websocket
+        websocket = self.websocket
         if websocket is not None:
             messages = websocket.receive(data)
-            if messages and self._link is not None:
-                self._wire.core.receive_messages(self._link, messages)
-            self._follow_websocket(websocket)
+            if messages and self.link is not None:
+                self._wire.core.receive_messages(self.link, messages)
+            follow_websocket(self, websocket)
         elif self.exchanges is not None:
             self.exchanges.reader.receive(data)
             self.exchanges.advance()
             self._settle()
-        elif self._stage is Stage.LINGERING:
+        elif self.stage is Stage.LINGERING:
             self._lingered += len(data)
             if self._lingered > self._wire.config.max_linger:
                 self.close()
@@ -147,10 +136,10 @@ class Connection:
         if self.ended:
             return
         self.ended = True
-        if self._link is not None:
-            self._end_link(1006, None)
+        if self.link is not None:
+            end_link(self, 1006, None)
             self.close()
-        elif self._stage is Stage.LINGERING:
+        elif self.stage is Stage.LINGERING:
             self.close()
         elif self.exchanges is not None:
             self.exchanges.receive_eof()
@@ -158,11 +147,11 @@ class Connection:
 
     def receive_lost(self) -> None:
         """Says that the transport is gone; nothing is to be taken any more. Calling it again is harmless."""
-        self._end_link(1006, None)
-        if self._stage is not Stage.CLOSED:
+        end_link(self, 1006, None)
+        if self.stage is not Stage.CLOSED:
             self.close()
         self.arm(None)
-        self._out = None
+        self.out = None
         self._wire.forget(self)
 
     def receive_blocked(self) -> None:
@@ -170,8 +159,8 @@ class Connection:
         if self.blocked:
             return
         self.blocked = True
-        if self._link is not None:
-            self._wire.core.receive_blocked(self._link)
+        if self.link is not None:
+            self._wire.core.receive_blocked(self.link)
         elif self.exchanges is not None:
             if self.exchanges.phase in (Phase.IDLE, Phase.HELD):
                 self.arm(self._wire.send_lane)
@@ -182,15 +171,15 @@ class Connection:
         if not self.blocked:
             return
         self.blocked = False
-        if self._link is not None and self._websocket is not None:
+        if self.link is not None and self.websocket is not None:
             # Frames may have stayed with the link, and the latest pong with the WebSocket.
-            self._wire.core.receive_unblocked(self._link)
-            self._follow_websocket(self._websocket)
+            self._wire.core.receive_unblocked(self.link)
+            follow_websocket(self, self.websocket)
             self.touch()
         elif self.exchanges is not None:
             if self.exchanges.phase in (Phase.IDLE, Phase.HELD):
                 self.arm(None)
-            if self._out is not None:
+            if self.out is not None:
                 self.touch()
             self.exchanges.advance()
             self._settle()
@@ -206,30 +195,33 @@ class Connection:
     def take(self) -> bytes:
         """Returns everything to be sent now, and forgets it."""
         self.dirty = False
-        link = self._link
+        link = self.link
         if link is None:
-            out = self._out
+            out = self.out
             if out is None or (self.blocked and self.exchanges is not None):
                 return b""
-            self._out = None
+            self.out = None
             return b"".join(out)
         if link.closing:
-            return self._take_closing(link)
+            return take_closing(self, link)
         if link.reading is not self.reading:
-            self._follow_reading(link)
+            follow_reading(self, link)
         if self.blocked:
             return b""
         frames = link.take()
-        if self._out is None:
+        if self.out is None:
             if len(frames) == 1:
-                websocket = self._websocket
+                websocket = self.websocket
                 if websocket is None or websocket.deflate is None:
                     return frames[0].websocket
                 return websocket.deflate.encode(frames[0])
             return b"".join(self._encode(frames))
-        out, self._out = self._out, None
+        out, self.out = self.out, None
         out += self._encode(frames)
         return b"".join(out)
+
+    def _encode(self, frames: list[Frame]) -> list[bytes]:
+        return [] if self.websocket is None else self.websocket.write(frames)
 
     # WebSocket
 
@@ -247,73 +239,15 @@ class Connection:
         self.send([head])
         self.arm(None)
         self.exchanges = None
-        self._stage = Stage.WEBSOCKET
-        self._link = link
-        self._websocket = WebSocketWire(core.engine_config.max_payload, wire.config.max_fragments, deflate)
+        self.stage = Stage.WEBSOCKET
+        self.link = link
+        self.websocket = WebSocketWire(core.engine_config.max_payload, wire.config.max_fragments, deflate)
         self.reading = link.reading
         if self.blocked:
             core.receive_blocked(link)
         if rest:
             self.receive_data(rest)
         return True
-
-    def _follow_websocket(self, websocket: WebSocketWire) -> None:
-        """Sends what the peer's control frames call for, and ends the link with the WebSocket."""
-        if websocket is not self._websocket:
-            return  # lost while the core was told something
-        closed = websocket.state is CLOSED
-        if closed and self._link is not None:
-            # What the core handed over before stands before our close frame.
-            self.send(self._encode(self._link.take()))
-        # A blocked peer that floods us with pings finds the latest one answered, later.
-        if closed or not self.blocked:
-            control = websocket.take()
-            if control:
-                self.send([control])
-        if closed:
-            self._end_link(websocket.close_code, websocket.error)
-            self.finish(linger=websocket.error is not None)
-        elif websocket.deflate is not None and websocket.pending and self._stage is Stage.WEBSOCKET:
-            # Little that came may be much when it is inflated: the rest waits until others, too, had their turn.
-            self.reading = False
-            self.arm(self._wire.turn_lane)
-            self.touch()
-
-    def _encode(self, frames: list[Frame]) -> list[bytes]:
-        """Returns packets as the peer wants them, compressed or not."""
-        if self._websocket is None or self._websocket.deflate is None:
-            return [frame.websocket for frame in frames]
-        encode = self._websocket.deflate.encode
-        return [encode(frame) for frame in frames]
-
-    def _follow_reading(self, link: Link) -> None:
-        """Reads or not as the core wants it, but first what was left pending."""
-        if link.reading and self._websocket is not None and self._websocket.pending:
-            if self.timer is None:
-                self.arm(self._wire.turn_lane)
-        else:
-            self.reading = link.reading
-
-    def _take_closing(self, link: Link) -> bytes:
-        """Follows a link that was closed, and returns what is to be sent."""
-        out, self._out = self._out or [], None
-        frames = link.take()
-        # No data frame may follow our close frame (RFC 6455, 5.5.1).
-        if self._stage is Stage.WEBSOCKET and self._websocket is not None:
-            out += self._encode(frames)
-            self._websocket.close(link.close_code)
-            out.append(self._websocket.take())
-            self._stage = Stage.CLOSING
-            self.reading = True
-            # The peer's close frame may be among what was left pending.
-            self.arm(self._wire.turn_lane if self._websocket.pending else self._wire.close_lane)
-        return b"".join(out)
-
-    def _end_link(self, code: int | None, error: str | None) -> None:
-        """Tells the core that its WebSocket is over."""
-        link, self._link = self._link, None
-        if link is not None:
-            self._wire.core.receive_link_closed(link, code, error)
 
     # The end
 
@@ -323,15 +257,15 @@ class Connection:
             self.close()
             return
         self._drop_protocols()
-        self._stage = Stage.LINGERING
+        self.stage = Stage.LINGERING
         self.reading = self.half_closing = True
-        self.arm(self._wire.close_lane)
+        self.await_close()
         self.touch()
 
     def close(self) -> None:
         """Asks for the transport to be closed after what is queued, for which the peer gets a limited time."""
         self._drop_protocols()
-        self._stage = Stage.CLOSED
+        self.stage = Stage.CLOSED
         self.reading = False
         self.closing = True
         self.arm(self._wire.send_lane)
@@ -345,7 +279,7 @@ class Connection:
 
     def close_due(self) -> None:
         """The peer's close frame, or the end of what it sends, did not come in time."""
-        self._end_link(1006, None)
+        end_link(self, 1006, None)
         self.close()
 
     def send_due(self) -> None:
@@ -358,13 +292,9 @@ class Connection:
     def turn_due(self) -> None:
         """A pipelined request, or what a WebSocket left pending, has its turn."""
         self.timer = None
-        link = self._link
+        link = self.link
         if link is not None:
-            if self._stage is Stage.CLOSING:
-                self.arm(self._wire.close_lane)
-            if self._stage is Stage.CLOSING or link.reading:
-                self.receive_data(b"")
-                self.touch()
+            take_turn(self, link)
         elif self.exchanges is not None:
             self.exchanges.advance()
             self._settle()
@@ -372,9 +302,22 @@ class Connection:
     def _drop_protocols(self) -> None:
         if self.exchanges is not None:
             self.exchanges.abandon()
-        self.exchanges = self._websocket = None
+        self.exchanges = self.websocket = None
 
     # What all stages share
+
+    @property
+    def core(self) -> Core:
+        """Who is told what comes."""
+        return self._wire.core
+
+    def await_turn(self) -> None:
+        """Waits until other connections, too, had their turn."""
+        self.arm(self._wire.turn_lane)
+
+    def await_close(self) -> None:
+        """Waits for the peer's part of a close, but not for ever."""
+        self.arm(self._wire.close_lane)
 
     def touch(self) -> None:
         """Puts the connection on the server's list of those with something to do."""
@@ -384,10 +327,10 @@ class Connection:
 
     def send(self, pieces: list[bytes]) -> None:
         """Queues bytes."""
-        if self._out is None:
-            self._out = pieces
+        if self.out is None:
+            self.out = pieces
         else:
-            self._out += pieces
+            self.out += pieces
         self.touch()
 
     def arm(self, lane: Lane[Connection] | None) -> None:

@@ -1,9 +1,10 @@
 """Compression of WebSocket messages (permessage-deflate, RFC 7692): negotiation, inflating and deflating.
 
-Every message is compressed by itself, in both directions: the answer to an offer always says so. So no connection keeps
-a window, and a broadcast is compressed once for all clients with the same window.
+Every message is compressed by itself, in both directions: the answer to an offer always says so, and a client's offer
+asks for it. So no connection keeps a window, and a broadcast is compressed once for all clients with the same window.
 
-Rule 1: no offer fails a handshake. The first one that can be kept is answered; else the WebSocket goes uncompressed.
+Rule 1: no offer fails a handshake. The first one that can be kept is answered; else the WebSocket goes uncompressed. An
+answer that was not asked for does fail it, as the peer would read our bytes by rules that we do not keep.
 
 Rule 2: what a peer sends is inflated up to the limit of a message and one byte, never beyond, and an inflater lives no
 longer than the message that is open.
@@ -44,6 +45,9 @@ END: Final = MARK + b"\x03\x00"
 LOOKAHEAD: Final = 262
 """Bytes of its window that zlib cannot use."""
 
+OFFER: Final = f"{NAME}; server_no_context_takeover; client_no_context_takeover"
+"""A client's offer. It lets the server choose no window for us: what zlib cannot do could not be declined any more."""
+
 EMPTY: Final = re.compile(r"[ \t,]*+")
 PARAMETER: Final = re.compile(
     r"[ \t]*+([!#$%&'*+\-.^_`|~0-9A-Za-z]++)"
@@ -78,6 +82,21 @@ def negotiate(offered: Iterable[str], config: PerMessageDeflate) -> tuple[Deflat
                     answer += f"; server_max_window_bits={bits}"
                 return deflater(config, bits), answer
     return None
+
+
+def agree(answered: str, config: PerMessageDeflate) -> Deflater | None:
+    """Returns how a client compresses after this answer to ``OFFER``, or None if that is not what was offered.
+
+    ``answered`` is the value of the response's ``Sec-WebSocket-Extensions``.
+    """
+    # The end shows whether all of it could be read.
+    found = list(offers(f"{answered},end"))
+    if len(found) != 2 or found[1] != [("end", None)] or found[0][0] != (NAME, None):
+        return None
+    asked = judge(found[0][1:])
+    if asked is None or "server_no_context_takeover" not in asked or "client_max_window_bits" in asked:
+        return None
+    return deflater(config, config.window_bits)
 
 
 def offers(text: str) -> Iterator[list[tuple[str, str | None]]]:

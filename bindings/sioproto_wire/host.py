@@ -30,7 +30,7 @@ T = TypeVar("T")
 HOOKS = tuple(
     name
     for name, parameter in inspect.signature(app.Server.__init__).parameters.items()
-    if parameter.kind is parameter.KEYWORD_ONLY and name not in ("engine_config", "config", "bundle")
+    if parameter.kind is parameter.KEYWORD_ONLY and name not in ("engine_config", "config", "bundle", "timers")
 )
 """The options that are not fields of a config class but belong to the application."""
 

@@ -23,10 +23,11 @@ from sioproto.engineio.request import Response
 from sioproto.errors import LocalProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from sioproto.engineio.request import Headers
-    from sioproto_wire.config import WireConfig
+    from sioproto_wire.answers import AnswerHead
+    from sioproto_wire.config import ClientWireConfig, WireConfig
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -37,6 +38,9 @@ ABSOLUTE_FORM = re.compile(r"https?://([^/?#]+)(.*)", re.IGNORECASE)
 HOST = re.compile(r"[A-Za-z0-9\-._~%!$&'()*+,;=:\[\]]*")
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 FIELD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\t -~\x80-\xff]*")
+
+MALFORMED: Final = -1
+"""The length of a body that cannot be told."""
 
 TEXT: Final = bytes([9, 10, 13, *range(0x20, 0x7F), *range(0x80, 0x100)])
 """The bytes that may occur in a head."""
@@ -146,11 +150,11 @@ class Handshake:
 
 
 class Body:
-    """A request's body as it comes in, kept or not."""
+    """A body as it comes in, a request's or an answer's, kept or not."""
 
     __slots__ = ("_chunk_count", "_config", "_parser", "_wire", "data", "done", "keep", "left", "size")
 
-    def __init__(self, head: Head, config: WireConfig) -> None:
+    def __init__(self, head: Head | AnswerHead, config: WireConfig | ClientWireConfig) -> None:
         self._config = config
         self._parser = head.chunks
         self._wire = 0
@@ -219,19 +223,15 @@ def parse_head(block: bytes, config: WireConfig) -> Head:
     The one place where h11 reads a head. What comes out depends on the arguments alone, so it may be remembered for a
     peer that repeats itself.
     """
-    lines = block.count(b"\r\n")
-    if block.translate(None, TEXT) or block.count(b"\n") != lines or block.count(b"\r") != lines:
+    lines = count_lines(block)
+    if not lines:
         raise HttpError(400)
     if lines - 2 > config.max_fields:
         raise HttpError(431)
-    # Folded lines are refused (RFC 9112, 5.2), and so is a method or version that no client of ours uses.
+    # A method or version that no client of ours uses is refused.
     match = REQUEST_LINE.fullmatch(block, 0, block.index(b"\r\n"))
-    if match is None or b"\r\n " in block or b"\r\n\t" in block:
-        raise HttpError(400)
-    lengths = CONTENT_LENGTH.findall(block.lower())
-    length = lengths[0].rstrip(b" \t") if lengths else b"0"
-    # h11 would take "10, 10" and two equal fields for one.
-    if len(lengths) > 1 or not length.isdigit() or len(length) > 18:
+    length = declared_length(block)
+    if match is None or length == MALFORMED:
         raise HttpError(400)
 
     parser = h11.Connection(h11.SERVER, max_incomplete_event_size=config.max_head)
@@ -252,14 +252,38 @@ def parse_head(block: bytes, config: WireConfig) -> Head:
         if name in WATCHED:
             watched.setdefault(name, []).append(value)
     head = Head(match[1].decode("ascii"), match[2].decode("ascii"), headers, old=match[3] == b"0")
-    head.length = int(length)
+    head.length = length or 0
     if "transfer-encoding" in watched:
         # A length beside it, or an old peer that cannot mean it: two ways to find the end (RFC 9112, 6.1 and 6.3).
-        if lengths or head.old:
+        if length is not None or head.old:
             raise HttpError(400)
         head.chunks = parser
     judge(head, watched)
     return head
+
+
+def count_lines(block: bytes) -> int:
+    """Returns how many lines a head has; 0 for one that others might read otherwise.
+
+    That is one with a line that ends otherwise than with CRLF, a byte that no head may have, or a folded line (RFC
+    9112, 2.2 and 5.2).
+    """
+    lines = block.count(b"\r\n")
+    if block.translate(None, TEXT) or block.count(b"\n") != lines or block.count(b"\r") != lines:
+        return 0
+    return 0 if b"\r\n " in block or b"\r\n\t" in block else lines
+
+
+def declared_length(block: bytes) -> int | None:
+    """Returns the length of the body that a head declares, None if it does not, ``MALFORMED`` if it cannot be told."""
+    lengths = CONTENT_LENGTH.findall(block.lower())
+    if not lengths:
+        return None
+    length = lengths[0].rstrip(b" \t")
+    # h11 would take "10, 10" and two equal fields for one.
+    if len(lengths) > 1 or not length.isdigit() or len(length) > 18:
+        return MALFORMED
+    return int(length)
 
 
 @lru_cache(maxsize=1024)
@@ -393,13 +417,16 @@ def error_response(error: HttpError) -> Response:
     return Response(error.status, [("Content-Type", "text/plain"), *error.headers], text)
 
 
-def header_lines(headers: Headers) -> list[str]:
-    """Returns the lines of fields that may be sent as they are. Raises ``LocalProtocolError`` for others."""
+def header_lines(headers: Headers, own: Container[str] = OWN_FIELDS) -> list[str]:
+    """Returns the lines of fields that may be sent as they are, but for those that a connection sets itself.
+
+    Raises ``LocalProtocolError`` for a name or value that HTTP forbids.
+    """
     lines = []
     for name, value in headers:
         line = f"{name}: {value}"
         if FIELD.fullmatch(line) is None:
-            raise LocalProtocolError(f"the response header {name!r} has a name or value that HTTP forbids")
-        if name.lower() not in OWN_FIELDS:
+            raise LocalProtocolError(f"the header {name!r} has a name or value that HTTP forbids")
+        if name.lower() not in own:
             lines.append(line)
     return lines

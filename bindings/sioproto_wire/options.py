@@ -65,6 +65,7 @@ class Options(TypedDict, total=False):
     max_attachments: int
     max_arguments: int
     max_depth: int
+    max_containers: int
     max_event_name: int
     max_namespace_name: int
     max_rooms: int

@@ -12,9 +12,10 @@ from sioproto.engineio.request import Exchange
 from sioproto_wire.config import WireConfig
 from sioproto_wire.connection import Connection
 from sioproto_wire.http import header_lines
+from sioproto_wire.linking import LinkCore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from sioproto.config import EngineConfig
     from sioproto.engineio.link import Link
@@ -29,7 +30,7 @@ TURN = 0.001
 """Seconds after which a flood of pipelined requests gets its next turn, so that others have theirs."""
 
 
-class Core(Protocol):
+class Core(LinkCore, Protocol):
     """What a connection drives: an Engine.IO server, or one of the floors above it, which have the same verbs."""
 
     @property
@@ -56,22 +57,6 @@ class Core(Protocol):
 
     def receive_abort(self, exchange: Exchange) -> None:
         """Says that nobody waits for the answer any more; at most once, and never after an answer."""
-        ...
-
-    def receive_messages(self, link: Link, messages: Sequence[str | bytes]) -> None:
-        """Takes whole messages of a WebSocket, in order."""
-        ...
-
-    def receive_link_closed(self, link: Link, code: int | None, error: str | None) -> None:
-        """Says that a WebSocket is over, once for each: by a close frame, without one (1006), or for an error."""
-        ...
-
-    def receive_blocked(self, link: Link) -> None:
-        """Says that the transport of a WebSocket takes no more for now."""
-        ...
-
-    def receive_unblocked(self, link: Link) -> None:
-        """Says that it takes data again."""
         ...
 
     def take_dirty(self) -> list[Exchange | Link]:

@@ -1,6 +1,7 @@
-"""The server side of one WebSocket without I/O: bytes in, whole messages and control answers out (RFC 6455).
+"""One end of a WebSocket without I/O: bytes in, whole messages and control answers out (RFC 6455).
 
-It begins after the 101: the handshake is another module's, and what a message means is Engine.IO's. The one extension
+A server's end reads masked frames and writes plain ones, a client's the other way round; nothing else differs. It
+begins after the 101: the handshake is another module's, and what a message means is Engine.IO's. The one extension
 is permessage-deflate (RFC 7692), where it was negotiated; otherwise a message is the bytes of its frames.
 
 Rule 1: every frame header is judged here, before its body is awaited. Sizes and counts are bounded at that place and no
@@ -12,9 +13,9 @@ fragmented message that is still open.
 
 Rule 3: what the peer sent never raises, and its words never come back in an error: failures have fixed texts.
 
-The hot road lies in ``_read``: a whole, final, short text or binary frame is read there in line. Everything else takes
-the slow road through ``_judge`` and ``_accept``; a test compares both with wsproto, in every chunking. The client's
-half will need the mask rule of ``_judge`` turned round, and keys from its caller.
+A whole, final, short text or binary frame takes the hot road: a server's lies in ``_read``, in line, a client's in
+``_skim``. Everything else takes the slow road through ``_judge`` and ``_accept``; a test compares both with wsproto, in
+every chunking.
 """
 
 from __future__ import annotations
@@ -27,8 +28,13 @@ from wsproto.frame_protocol import FrameProtocol, ParseFailed
 
 from sioproto.errors import LocalProtocolError
 from sioproto_wire.deflate import InflatedMessage, OversizeError, wire_limit
+from sioproto_wire.fragments import FragmentedMessage
+from sioproto_wire.masking import cut, masked, unmask
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sioproto.frame import Frame
     from sioproto_wire.deflate import Deflater
 
 _FINAL_TEXT: Final = 0x81
@@ -48,20 +54,23 @@ _INVALID_DATA: Final = 1007
 _POLICY_VIOLATION: Final = 1008
 _TOO_BIG: Final = 1009
 
-_TRANSLATE_FROM: Final = 1024
-"""Body size in bytes from which four translations beat one big-integer XOR, whose cost per byte is higher."""
-
 _TURN: Final = 1_000_000
 """Bytes of messages in one call, compressed ones among them, after which the rest is left for the next turn."""
 
-_XOR: Final = [bytes(a ^ b for a in range(256)) for b in range(256)]
-"""For each byte of a masking key, the translation table that applies it."""
+_FRAGMENT: Final = 8_000
+"""What a fragment counts there, in bytes, if it is not the last one: wsproto takes long even for an empty one."""
 
-_BODY: Final = [6] * 126 + [8, 14]
+_MASKED_BODY: Final = [6] * 126 + [8, 14]
 """Where the body of a masked frame begins, by the seven bits of its length field."""
 
+_PLAIN_BODY: Final = [2] * 126 + [4, 10]
+"""The same for one that is not masked: there is no key before it."""
+
+_NONE: Final = -1
+"""Where a hot road has no frames to take: below any length."""
+
 _ANSWERS: Final = FrameProtocol(client=False, extensions=[])
-"""Writes the control frames of all connections: writing an unmasked, extension-free frame keeps no state in wsproto."""
+"""Writes the control frames of all connections: writing a plain, extension-free frame keeps no state in wsproto."""
 
 _from_bytes = int.from_bytes
 
@@ -77,12 +86,13 @@ class WebSocketState(Enum):
 
 
 class WebSocketWire:
-    """Reads one client's frames, and writes the control frames that they call for.
+    """Reads the peer's frames, and writes the control frames that they call for.
 
+    It is a client's end if there is a callable ``keys``, which returns a new masking key each time, else a server's.
     ``max_payload`` bounds a message in bytes, however it is framed or compressed; ``max_fragments`` bounds the frames
     of one message. After each ``receive`` and ``close`` the caller sends what ``take`` returns, and once ``state`` is
-    ``CLOSED``, it drops the connection after that. Where ``deflate`` says that compression was negotiated, it stops
-    reading as long as something is ``pending``, and calls ``receive`` with nothing when others had their turn.
+    ``CLOSED``, it drops the connection after that. As long as something is ``pending``, it stops reading, and calls
+    ``receive`` with nothing when others had their turn. ``deflate`` says that compression was negotiated.
 
     Held memory: at most one message (``max_payload`` bytes; compressed, as much again and an inflater's 40 KiB) and one
     header or control frame (131 bytes), and what is pending: the rest of what one read brought. A body is kept as it
@@ -96,7 +106,12 @@ class WebSocketWire:
         "close_code",
         "error",
         "deflate",
+        "keys",
+        "_mask",
+        "_body",
+        "_unmask",
         "_short",
+        "_plain",
         "_held",
         "_need",
         "_message",
@@ -104,7 +119,13 @@ class WebSocketWire:
         "_close",
     )
 
-    def __init__(self, max_payload: int, max_fragments: int = 1024, deflate: Deflater | None = None) -> None:
+    def __init__(
+        self,
+        max_payload: int,
+        max_fragments: int = 1024,
+        deflate: Deflater | None = None,
+        keys: Callable[[], bytes] | None = None,
+    ) -> None:
         self.max_payload = max_payload
         self.max_fragments = max_fragments
         self.state = WebSocketState.OPEN
@@ -114,10 +135,18 @@ class WebSocketWire:
         """Why the connection failed, a fixed text; ``None`` while open and after a clean close."""
         self.deflate = deflate
         """How messages to the peer are compressed; ``None`` where compression was not negotiated."""
-        self._short = min(125, max_payload)
+        self.keys = keys
+        """Where masking keys come from; ``None`` at a server's end."""
+        short = min(125, max_payload)
+        if keys is None:
+            self._mask, self._body, self._unmask = 0x80, _MASKED_BODY, unmask
+            self._short, self._plain = short, _NONE
+        else:
+            self._mask, self._body, self._unmask = 0, _PLAIN_BODY, cut
+            self._short, self._plain = _NONE, short
         self._held: bytearray | None = None
         self._need = 0
-        self._message: _FragmentedMessage | InflatedMessage | None = None
+        self._message: FragmentedMessage | InflatedMessage | None = None
         self._ping: bytes | None = None
         self._close = b""
 
@@ -128,7 +157,7 @@ class WebSocketWire:
 
     @property
     def pending(self) -> bool:
-        """Whether frames were left unread, because those before inflated to much."""
+        """Whether frames were left unread, because those before were much work."""
         return self._held is not None and self._need == 0
 
     def receive(self, data: bytes | bytearray | memoryview) -> list[str | bytes]:
@@ -137,8 +166,8 @@ class WebSocketWire:
         Nothing of ``data`` is referenced after the call. Never raises for what the peer sent: a failure shows in
         ``state``, ``close_code`` and ``error``, and the messages before the bad frame are still returned. After
         ``close`` messages are dropped, control frames still handled; once ``CLOSED``, bytes are discarded. The work is
-        linear in the bytes received, in any chunking, and in what they inflate to. When that comes to a megabyte, the
-        rest is left ``pending``.
+        linear in the bytes received, in any chunking, and in what they inflate to. When that comes to a megabyte, or
+        after 125 fragments, the rest is left ``pending``.
         """
         if self.state is not WebSocketState.OPEN:
             if self.state is WebSocketState.CLOSING:
@@ -148,13 +177,19 @@ class WebSocketWire:
 
     def take(self) -> bytes:
         """Returns the control frames to be sent now, ``b""`` when there are none, and forgets them."""
-        frames = self._close
+        frames = self._own(self._close) if self._close else b""
         if self._ping is not None:
             # Before the close frame: nothing may follow that one which the peer would have to read.
-            frames = bytes(_ANSWERS.pong(self._ping)) + frames
+            frames = self._own(bytes(_ANSWERS.pong(self._ping))) + frames
             self._ping = None
         self._close = b""
         return frames
+
+    def write(self, frames: list[Frame]) -> list[bytes]:
+        """Returns packets as the peer wants them: compressed or not, masked or not."""
+        deflate, keys = self.deflate, self.keys
+        forms = [frame.websocket for frame in frames] if deflate is None else list(map(deflate.encode, frames))
+        return forms if keys is None else [masked(form, keys()) for form in forms]
 
     def close(self, code: int | None = None, reason: str = "") -> None:
         """Starts the closing handshake: queues a close frame, with an empty body for ``None`` (RFC 6455, 5.5.1).
@@ -209,7 +244,7 @@ class WebSocketWire:
         budget = _TURN
         try:
             while position < end:
-                # The hot road: the shortest header that a client may send is six bytes, key included.
+                # The hot road of a server: the shortest header that a client may send is six bytes, key included.
                 if end - position >= 6 and self._message is None:
                     first = chunk[position]
                     size = chunk[position + 1] - 128
@@ -222,6 +257,10 @@ class WebSocketWire:
                         messages.append(plain.decode() if first == _FINAL_TEXT else plain)
                         position = stop
                         continue
+                if short < 0 and self._message is None:
+                    position = _skim(chunk, position, end, self._plain, messages)
+                    if position == end:
+                        break
                 need = self._judge(chunk, position, end - position)
                 if need == 0:
                     break
@@ -233,13 +272,15 @@ class WebSocketWire:
                 position += need
                 if message is not None:
                     messages.append(message)
-                    if self.deflate is not None and self.state is WebSocketState.OPEN:
+                    if self.deflate is not None:
                         budget -= len(message)
-                        if budget <= 0 and position < end:
-                            self._need = 0
-                            self._held = bytearray(chunk[position:])
-                            break
                 elif self.state is WebSocketState.CLOSED:
+                    break
+                elif not chunk[position - need] & _CLOSE:  # control frames have this bit, and are little work
+                    budget -= _FRAGMENT
+                if budget <= 0 and position < end and self.state is WebSocketState.OPEN:
+                    self._need = 0
+                    self._held = bytearray(chunk[position:])
                     break
         except zlib.error:
             self._fail(_INVALID_DATA, "compressed data is not valid")
@@ -266,8 +307,9 @@ class WebSocketWire:
                 return self._fail(_PROTOCOL_ERROR, "a reserved bit is set without an extension")
             if opcode != _TEXT and opcode != _BINARY:
                 return self._fail(_PROTOCOL_ERROR, "a frame that begins no message is marked as compressed")
-        if not second & 0x80:
-            return self._fail(_PROTOCOL_ERROR, "a frame from the client is not masked")
+        if second & 0x80 != self._mask:  # RFC 6455, 5.1
+            text = "a frame from the client is not masked" if self._mask else "a frame from the server is masked"
+            return self._fail(_PROTOCOL_ERROR, text)
         size = second & 0x7F
         if opcode >= _CLOSE:
             if opcode > _PONG:
@@ -278,7 +320,7 @@ class WebSocketWire:
                 return self._fail(_PROTOCOL_ERROR, "a control frame is longer than 125 bytes")
             if opcode == _CLOSE and size == 1:
                 return self._fail(_PROTOCOL_ERROR, "a close frame holds half a code")
-            return 6 + size
+            return self._body[0] + size
         if opcode > _BINARY:
             return self._fail(_PROTOCOL_ERROR, "reserved opcode")
         message = self._message
@@ -289,14 +331,16 @@ class WebSocketWire:
             return self._fail(_PROTOCOL_ERROR, "a new message inside a fragmented one")
         elif message.count >= self.max_fragments:
             return self._fail(_POLICY_VIOLATION, "too many fragments in a message")
-        header = _BODY[size]
-        if header != 6:
-            if available < header - 4:
-                return header - 4
-            size = _from_bytes(data[start + 2 : start + header - 4])
+        header = self._body[size]
+        if size > 125:
+            length = _PLAIN_BODY[size]
+            if available < length:
+                return length
+            shortest = 126 if size == 126 else 65536
+            size = _from_bytes(data[start + 2 : start + length])
             if size >> 63:
                 return self._fail(_PROTOCOL_ERROR, "the top bit of a length is set")
-            if size < (126 if header == 8 else 65536):
+            if size < shortest:
                 return self._fail(_PROTOCOL_ERROR, "a length is not in its shortest form")
         total = size + (0 if message is None else message.size)
         if total > self.max_payload:
@@ -312,33 +356,34 @@ class WebSocketWire:
         ``OversizeError`` for compressed data.
         """
         first = data[start]
-        body = start + _BODY[data[start + 1] & 0x7F]
+        body = start + self._body[data[start + 1] & 0x7F]
+        unmasked = self._unmask
         message = self._message
         if first == _FINAL_TEXT:
-            return unmask(data, body, stop).decode()
+            return unmasked(data, body, stop).decode()
         if first == _FINAL_BINARY:
-            return bytes(unmask(data, body, stop))
+            return bytes(unmasked(data, body, stop))
         opcode = first & 0x0F
         if opcode == _CLOSE:
-            self._receive_close(bytes(unmask(data, body, stop)))
+            self._receive_close(bytes(unmasked(data, body, stop)))
         elif opcode == _PING:
             # Only the latest is answered, so that a flood of pings queues one pong (RFC 6455, 5.5.3). The peer's
             # close frame ends this duty, our own does not (5.5.2).
-            self._ping = bytes(unmask(data, body, stop))
+            self._ping = bytes(unmasked(data, body, stop))
         elif opcode != _PONG:
             if message is None:
                 if first & _COMPRESSED:
                     message = InflatedMessage(self.max_payload, text=opcode == _TEXT)
                 else:
-                    message = _FragmentedMessage()
+                    message = FragmentedMessage(client=self.keys is not None)
             message.count += 1
             message.size += stop - body
             self._message = None if first & 0x80 else message
-            if not isinstance(message, InflatedMessage):
-                return message.add(bytes(data[start:stop]))
-            # After our close frame nobody wants the message, so nothing is inflated.
+            # After our close frame nobody wants the message, so nothing is looked into.
             if self.state is WebSocketState.OPEN:
-                return message.add(unmask(data, body, stop), final=first >= 0x80)
+                if isinstance(message, InflatedMessage):
+                    return message.add(unmasked(data, body, stop), final=first >= 0x80)
+                return message.add(bytes(data[start:stop]))
         return None
 
     def _receive_close(self, body: bytes) -> None:
@@ -364,44 +409,16 @@ class WebSocketWire:
         self._end(code, error)
         return 0
 
+    def _own(self, frame: bytes) -> bytes:
+        """Returns a control frame as this end sends it."""
+        return frame if self.keys is None else masked(frame, self.keys())
+
     def _end(self, code: int, error: str | None) -> None:
         self.state = WebSocketState.CLOSED
         self.close_code = code
         self.error = error
         self._held = None
         self._message = None
-
-
-class _FragmentedMessage:
-    """A message of which the last fragment has not come. wsproto unmasks its frames and checks UTF-8 across them."""
-
-    __slots__ = ("_binary", "_protocol", "_text", "count", "size")
-
-    def __init__(self) -> None:
-        self.count = 0
-        """Fragments so far."""
-        self.size = 0
-        """The bytes of their bodies."""
-        self._text: list[str] = []
-        self._binary: list[bytes] = []
-        self._protocol = FrameProtocol(client=False, extensions=[])
-
-    def add(self, frame: bytes) -> str | bytes | None:
-        """Adds one whole, judged frame; returns the message if that was its last.
-
-        Raises wsproto's ``ParseFailed`` as soon as a text cannot become valid UTF-8 any more.
-        """
-        self._protocol.receive_bytes(frame)
-        for part in self._protocol.received_frames():
-            if isinstance(part.payload, str):
-                self._text.append(part.payload)
-                if part.message_finished:
-                    return "".join(self._text)
-            elif isinstance(part.payload, bytes):
-                self._binary.append(part.payload)
-                if part.message_finished:
-                    return b"".join(self._binary)
-        return None
 
 
 def _is_sendable(code: int) -> bool:
@@ -413,15 +430,18 @@ def _close_frame(code: int | None, reason: str) -> bytes:
     return bytes(_ANSWERS.close(code, reason))
 
 
-def unmask(data: bytes | bytearray, start: int, stop: int) -> bytes | bytearray:
-    """Returns the body from ``start`` to ``stop`` unmasked with the key in the four bytes before it (RFC 6455, 5.3)."""
-    size = stop - start
-    if size < _TRANSLATE_FROM:
-        key = data[start - 4 : start] * ((size + 3) >> 2)
-        return (_from_bytes(data[start:stop]) ^ _from_bytes(key[:size])).to_bytes(size)
-    body = bytearray(size)
-    body[0::4] = data[start:stop:4].translate(_XOR[data[start - 4]])
-    body[1::4] = data[start + 1 : stop : 4].translate(_XOR[data[start - 3]])
-    body[2::4] = data[start + 2 : stop : 4].translate(_XOR[data[start - 2]])
-    body[3::4] = data[start + 3 : stop : 4].translate(_XOR[data[start - 1]])
-    return body
+def _skim(chunk: bytes | bytearray, position: int, end: int, short: int, messages: list[str | bytes]) -> int:
+    """Reads plain frames from ``position`` on, as long as they are whole, final and short; returns where it stopped.
+
+    Raises ``UnicodeDecodeError`` for text that is not UTF-8.
+    """
+    while end - position > 1:
+        first = chunk[position]
+        size = chunk[position + 1]
+        stop = position + 2 + size
+        if size > short or stop > end or not _FINAL_TEXT <= first <= _FINAL_BINARY:
+            break
+        body = chunk[position + 2 : stop]
+        messages.append(body.decode() if first == _FINAL_TEXT else bytes(body))
+        position = stop
+    return position

@@ -1,7 +1,8 @@
-"""The server that handlers are written for, on whichever runtime."""
+"""The server and the client that handlers are written for, on whichever runtime."""
 
-from sioproto.app.dispatch import Ack
+from sioproto.app.client import Client
 from sioproto.app.runtime import Runtime
 from sioproto.app.server import Server
+from sioproto.app.steps import Ack
 
-__all__ = ["Ack", "Runtime", "Server"]
+__all__ = ["Ack", "Client", "Runtime", "Server"]

@@ -1,4 +1,4 @@
-"""Running handlers: what happens to a socket, and what its client emits.
+"""Running handlers: what happens to a socket, and what the other side emits. The same for servers and clients.
 
 Each socket has a *lane* while something of it is being handled: its handlers run one after another, in the order in
 which things happened. Where a plain function can be called in place no lane is made and no task is started; as soon
@@ -12,64 +12,21 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from sioproto.app.steps import event_of
 from sioproto.errors import RemoteProtocolError
-from sioproto.socketio.events import (
-    DecodeFailed,
-    DisconnectingAsked,
-    EventReceived,
-    SocketConnected,
-    SocketDisconnected,
-)
+from sioproto.socketio.client_events import EventArrived
+from sioproto.socketio.events import DisconnectingAsked, EventReceived, SocketDisconnected
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
 
     from sioproto.app.runtime import Runtime
-    from sioproto.handlers import Listener
-    from sioproto.socketio.server import SocketServer
+    from sioproto.app.steps import Job, Step
+    from sioproto.socketio.client_socket import ClientSocket
     from sioproto.socketio.socket import Socket
-
-Job = SocketConnected | EventReceived | DecodeFailed | DisconnectingAsked | SocketDisconnected
-"""Something that is handled in the lane of its socket."""
-
 
 PARKING = 256
 """What a parked event costs besides its size on the wire, in bytes; without it tiny events would weigh nothing."""
-
-
-class Ack:
-    """The acknowledgement of one event: call it with the answer's arguments. Only the first call answers.
-
-    A handler gets it through a keyword-only parameter ``ack``. ``called`` tells whether the event is answered.
-    """
-
-    __slots__ = ("_ack_id", "_socket", "called")
-
-    def __init__(self, socket: Socket, ack_id: int) -> None:
-        self._socket = socket
-        self._ack_id = ack_id
-        self.called = False
-
-    def __call__(self, *args: Any) -> bool:
-        """Sends the answer. Returns False, and sends nothing, if it was answered before or the socket is gone."""
-        if self.called:
-            return False
-        sent = self._socket.acknowledge(self._ack_id, args)
-        self.called = True
-        return sent
-
-
-class Step:
-    """One handler to call, and what to do with what comes of it."""
-
-    __slots__ = ("args", "gate", "listener", "reply")
-
-    def __init__(self, listener: Listener, args: tuple[Any, ...], reply: Ack | None = None, gate: bool = False) -> None:
-        self.listener = listener
-        self.args = args
-        self.reply = reply
-        self.gate = gate
-        """Whether it is a middleware: what it raises keeps the rest from being called, and is not a failure."""
 
 
 class Lane:
@@ -77,7 +34,7 @@ class Lane:
 
     __slots__ = ("jobs", "socket", "waiting", "work")
 
-    def __init__(self, socket: Socket) -> None:
+    def __init__(self, socket: Socket | ClientSocket) -> None:
         self.socket = socket
         self.jobs: deque[Job] = deque()
         self.work: tuple[Job, Generator[Step, None, None]] | None = None
@@ -87,12 +44,24 @@ class Lane:
 
 
 class Dispatcher:
-    """Runs the handlers of all sockets."""
+    """Runs the handlers of all sockets.
+
+    ``steps(job)`` yields them, and ``done(job)`` is called behind the last one; ``lone_step(job)`` is the short road of
+    ordinary events, which have one handler and need no ``done``.
+    """
 
     def __init__(
-        self, core: SocketServer, runtime: Runtime, report: Callable[[BaseException, str], None], max_parked: int
+        self,
+        steps: Callable[[Any], Generator[Step, None, None]],
+        lone_step: Callable[[Any], Step | None],
+        done: Callable[[Any], None],
+        runtime: Runtime,
+        report: Callable[[BaseException, str], None],
+        max_parked: int,
     ) -> None:
-        self._core = core
+        self._steps = steps
+        self._lone_step = lone_step
+        self._done = done
         self._runtime = runtime
         self._report = report
         self._max_parked = max_parked
@@ -106,16 +75,25 @@ class Dispatcher:
         socket = job.socket
         lane: Lane | None = socket.lane
         if lane is not None:
+            if isinstance(job, DisconnectingAsked | SocketDisconnected) and job.socket.expelled:
+                self._forget_parked(lane)
             self._park(job)
             lane.jobs.append(job)
             return
-        steps = self._steps(job)
-        if self._runtime.inline:
+        step = self._lone_step(job) if self._runtime.inline else None
+        if step is not None:
+            waiting = self._call_lone(job, step)
+            if waiting is None:
+                return
+            steps = no_steps()
+        elif self._runtime.inline:
+            steps = self._steps(job)
             waiting = self._call_all(job, steps)
             if waiting is None:
                 self._done(job)
                 return
         else:
+            steps = self._steps(job)
             waiting = None
         lane = socket.lane = Lane(socket)
         lane.work = (job, steps)
@@ -159,53 +137,16 @@ class Dispatcher:
             lane.work = None
             lane.socket.lane = None
 
-    def _steps(self, job: Job) -> Generator[Step, None, None]:
-        """Yields the handlers of a job with their arguments; what a middleware raised is thrown in here."""
-        socket = job.socket
-        if isinstance(job, EventReceived):
-            yield from self._event_steps(socket, job)
-        elif isinstance(job, SocketConnected):
-            yield from self._lifecycle_steps(socket, "connection")
-        elif isinstance(job, DecodeFailed):
-            yield from self._lifecycle_steps(socket, "error", job.error)
-        else:
-            name = "disconnecting" if isinstance(job, DisconnectingAsked) else "disconnect"
-            yield from self._lifecycle_steps(socket, name, job.reason, job.description)
-
-    def _event_steps(self, socket: Socket, job: EventReceived) -> Generator[Step, None, None]:
-        if socket.expelled:
-            return
-        # On the wire a name may be a number, too; handlers are registered by its text.
-        name, args = str(job.args[0]), job.args[1:]
-        namespace = socket.namespace
-        reply = None if job.ack_id is None else Ack(socket, job.ack_id)
-        for listener in namespace.catch_alls():
-            yield Step(listener, (socket, name, *args))
-        for listener in socket.catch_alls():
-            yield Step(listener, (name, *args))
+    def _call_lone(self, job: Job, step: Step) -> tuple[Awaitable[Any], Step] | None:
+        """Calls the one handler of an ordinary event; returns what it waits for."""
         try:
-            for middleware in socket.middlewares:
-                yield Step(middleware, (name, args), gate=True)
-        except Exception as refusal:  # what the middleware raised: it goes to the socket's own error handlers
-            yield from self._lifecycle_steps(socket, "error", refusal)
-            return
-        if socket.expelled:
-            return
-        # Of several handlers the first one answers; one that declares ``ack`` may always.
-        for listener in namespace.wire_listeners(name):
-            yield Step(listener, (socket, *args), reply)
-            if not listener.wants_ack:
-                reply = None
-        for listener in socket.wire_listeners(name):
-            yield Step(listener, tuple(args), reply)
-            if not listener.wants_ack:
-                reply = None
-
-    def _lifecycle_steps(self, socket: Socket, name: str, *args: Any) -> Generator[Step, None, None]:
-        for listener in socket.namespace.lifecycle_listeners(name):
-            yield Step(listener, (socket, *args))
-        for listener in socket.lifecycle_listeners(name):
-            yield Step(listener, args)
+            result = self._call(job, step)
+            if hasattr(type(result), "__await__"):
+                return result, step
+            self._answer(step, result)
+        except Exception as error:  # a user's code: its failure is reported and stops nobody
+            self._failed(job, step, error)
+        return None
 
     def _call_all(
         self, job: Job, steps: Generator[Step, None, None], refusal: Exception | None = None
@@ -275,30 +216,30 @@ class Dispatcher:
             else:
                 reply(result)
 
-    def _done(self, job: Job) -> None:
-        if isinstance(job, DisconnectingAsked):
-            self._core.finish_disconnect(job.socket)
-
     # While handlers lag, events are parked up to a mark in bytes; then reading from that client stops until half is
     # done.
 
     def _park(self, job: Job) -> None:
-        if isinstance(job, EventReceived):
+        if isinstance(job, EventReceived | EventArrived):
             client = job.socket.client
             client.parked += job.size + PARKING
             if client.parked > self._max_parked:
-                client.session.pause()
+                client.pause()
 
     def _unpark(self, job: Job) -> None:
-        if isinstance(job, EventReceived):
+        if isinstance(job, EventReceived | EventArrived):
             client = job.socket.client
             client.parked -= job.size + PARKING
-            if client.parked * 2 <= self._max_parked and client.session.paused:
-                client.session.resume()
+            if client.parked * 2 <= self._max_parked and client.paused:
+                client.resume()
+
+    def _forget_parked(self, lane: Lane) -> None:
+        """Lets go of events that will not be handled any more, so that they cost nothing while a handler still runs."""
+        for job in lane.jobs:
+            self._unpark(job)
+        lane.jobs = deque(job for job in lane.jobs if not isinstance(job, EventReceived))
 
 
-def event_of(job: Job) -> str:
-    """Returns what a job is about, for a report: the name of its event, not its content."""
-    if isinstance(job, EventReceived):
-        return f"event {str(job.args[0])!r} in {job.socket.namespace.name}"
-    return f"{type(job).__name__} in {job.socket.namespace.name}"
+def no_steps() -> Generator[Step, None, None]:
+    """Yields what is left of a job whose only handler was called: nothing."""
+    yield from ()

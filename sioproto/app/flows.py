@@ -1,6 +1,10 @@
 """Sequences with user code in them: each is written once, as a coroutine that any runtime can drive.
 
 ``def`` and ``async def`` hooks are both welcome: what a hook returns is awaited if it can be.
+
+The rule not to be broken: whoever asked gets an answer. A hook that is cancelled counts as a no, and the cancellation
+goes on. Only when the coroutine itself is thrown away (``GeneratorExit``) nothing is said, as nobody runs anything any
+more.
 """
 
 from __future__ import annotations
@@ -14,10 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sioproto.handlers import Listener
+    from sioproto.socketio.client_socket import AuthTicket
     from sioproto.socketio.connecting import ConnectTicket
     from sioproto.socketio.dynamic import DynamicNamespace
     from sioproto.socketio.server import SocketServer
     from sioproto.socketio.socket import Socket
+    from sioproto.socketio.socket_client import SocketClient
 
 
 async def value_of(result: Any) -> Any:
@@ -46,6 +52,11 @@ async def connect(
     except Exception as error:  # a user's code: the client learns nothing of it
         report(error, f"middleware of {socket.namespace.name}")
         core.refuse(ticket, "Internal server error")
+    except GeneratorExit:
+        raise
+    except BaseException:
+        core.refuse(ticket, "Internal server error")
+        raise
     else:
         core.accept(ticket)
 
@@ -60,6 +71,11 @@ async def allow_namespace(
         allowed = bool(await value_of(rule(ticket.name, ticket.auth)))
     except Exception as error:  # a user's code: it counts as a no
         report(error, "predicate of a dynamic namespace")
+    except GeneratorExit:
+        raise
+    except BaseException:
+        core.answer_namespace(ticket, False)
+        raise
     core.answer_namespace(ticket, allowed)
 
 
@@ -76,6 +92,11 @@ async def allow_request(
     except Exception as error:  # a user's code: the client learns nothing of it
         report(error, "allow_request")
         refusal = "Forbidden"
+    except GeneratorExit:
+        raise
+    except BaseException:
+        core.answer_request(exchange, "Forbidden")
+        raise
     core.answer_request(exchange, refusal)
 
 
@@ -95,7 +116,32 @@ async def answer_foreign(
                 raise TypeError(f"fallback returned {type(response).__name__} instead of a Response or None")
         except Exception as error:  # a user's code: the client learns nothing of it
             report(error, "fallback")
-            response = Response(500, [("Content-Type", "text/plain; charset=utf-8")], b"Internal Server Error")
+            response = failure()
+        except GeneratorExit:
+            raise
+        except BaseException:
+            core.engine.answer_foreign(exchange, failure())
+            raise
     if response is None:
         response = Response(404, [("Content-Type", "text/plain; charset=utf-8")], b"Not Found")
     core.engine.answer_foreign(exchange, response)
+
+
+def failure() -> Response:
+    """Returns the answer of a ``fallback`` that failed: the client learns nothing of it."""
+    return Response(500, [("Content-Type", "text/plain; charset=utf-8")], b"Internal Server Error")
+
+
+async def ask_auth(core: SocketClient, report: Callable[[BaseException, str], None], ticket: AuthTicket) -> None:
+    """Asks the application for the ``auth`` of one attempt to connect, and sends CONNECT with it.
+
+    Raising ``ConnectError`` gives the attempt up with that error.
+    """
+    try:
+        ask: Callable[[], Any] = ticket.socket.auth  # type: ignore[assignment]  # a dict never asks
+        core.answer_auth(ticket, await value_of(ask()))
+    except ConnectError as refusal:
+        core.refuse_auth(ticket, refusal)
+    except Exception as error:  # a user's code: its failure is reported and stops nobody
+        report(error, f"auth of {ticket.socket.name}")
+        core.refuse_auth(ticket, ConnectError("the auth could not be had"))

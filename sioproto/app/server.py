@@ -10,19 +10,29 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from sioproto.app import flows
 from sioproto.app.dispatch import Dispatcher
+from sioproto.app.main_namespace import MainNamespace
+from sioproto.app.running import Running, cancel
+from sioproto.app.steps import ServerJob, lone_server_step, server_steps
 from sioproto.config import EngineConfig, SocketConfig
 from sioproto.engineio.events import ForeignRequest, ObserverFailed, RequestAsked, RequestRefused
 from sioproto.errors import OptionError
 from sioproto.handlers import Listener
 from sioproto.pending import Pending
-from sioproto.socketio.events import ConnectAsked, EventReceived, NamespaceAsked, NamespaceCreated, SocketEvent
+from sioproto.socketio.events import (
+    ConnectAsked,
+    DisconnectingAsked,
+    EventReceived,
+    NamespaceAsked,
+    NamespaceCreated,
+    SocketEvent,
+)
 from sioproto.socketio.parser import Parser
 from sioproto.socketio.sending import Sending
 from sioproto.socketio.server import SocketServer
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Sequence
 
     from sioproto.app.runtime import Runtime
     from sioproto.engineio.bundle import Bundle
@@ -31,16 +41,17 @@ if TYPE_CHECKING:
     from sioproto.engineio.server import EngineServer
     from sioproto.socketio.adapter import Adapter
     from sioproto.socketio.dynamic import DynamicNamespace
+    from sioproto.socketio.listening import Listening
     from sioproto.socketio.namespace import Namespace
     from sioproto.socketio.operator import BroadcastOperator
-    from sioproto.timers import Timer, Timers
+    from sioproto.timers import Timers
 
 N = TypeVar("N", bound="Namespace")
 M = TypeVar("M", bound="Callable[..., Any]")
 H = TypeVar("H", bound="Callable[..., Any]")
 
 
-class Server(Sending):
+class Server(MainNamespace, Sending, Running):
     """A Socket.IO server. What is said of a namespace without naming one is about the main namespace, ``/``.
 
     ``on_error(error, where)`` gets whatever a handler, middleware or hook raises; without it the runtime logs it.
@@ -48,7 +59,8 @@ class Server(Sending):
     ``allow_request(request)`` raises ``Forbidden`` to refuse a session before it opens.
     ``generate_id(request)`` makes the ids of sessions, ``bundle`` is the JavaScript client to serve. Hooks may be
     ``def`` or ``async def``, but ``generate_id`` may not wait. ``loads`` and ``dumps`` replace the JSON codec.
-    ``max_parked`` is how many bytes of a client's events may wait for handlers before reading from it stops.
+    ``max_parked`` is how many bytes of a client's events may wait for handlers before reading from it stops. ``timers``
+    are shared with others that live on the same clock.
     """
 
     def __init__(
@@ -66,13 +78,13 @@ class Server(Sending):
         loads: Callable[[str], Any] | None = None,
         dumps: Callable[[Any], str] | None = None,
         max_parked: int = 1024 * 1024,
+        timers: Timers | None = None,
     ) -> None:
         if max_parked <= 0:
             raise OptionError(f"max_parked must be above 0, not {max_parked!r}")
         engine_config = engine_config or EngineConfig()
         config = config or SocketConfig()
-        self._runtime = runtime
-        self._on_error = on_error
+        Running.__init__(self, runtime, on_error)
         self._fallback = None if fallback is None else Listener(fallback)
         self._allow_request = allow_request
         self._core = SocketServer(
@@ -86,6 +98,7 @@ class Server(Sending):
                 max_payload=engine_config.max_payload,
                 max_arguments=config.max_arguments,
                 max_depth=config.max_depth,
+                max_containers=config.max_containers,
                 max_event_name=config.max_event_name,
                 max_namespace_name=config.max_namespace_name,
             ),
@@ -96,8 +109,9 @@ class Server(Sending):
             generate_id=generate_id,
             bundle=bundle,
             adapter=adapter,
+            timers=timers,
         )
-        self._dispatcher = Dispatcher(self._core, runtime, self._report, max_parked)
+        self._dispatcher = Dispatcher(server_steps, lone_server_step, self._handled, runtime, self._report, max_parked)
         self._advancing = False
         self._stopping: Pending[None] | None = None
         self._closing = False
@@ -133,44 +147,6 @@ class Server(Sending):
         return self.sockets.use(middleware)
 
     @overload
-    def on(self, event: str, handler: H, *, wire: bool = False, concurrent: bool = False) -> H: ...
-    @overload
-    def on(
-        self, event: str, handler: None = None, *, wire: bool = False, concurrent: bool = False
-    ) -> Callable[[H], H]: ...
-    def on(self, event: str, handler: Any = None, *, wire: bool = False, concurrent: bool = False) -> Any:
-        """Registers a handler in the main namespace; its first argument is the socket. See ``Namespace.on``."""
-        return self.sockets.on(event, handler, wire=wire, concurrent=concurrent)
-
-    @overload
-    def once(self, event: str, handler: H, *, wire: bool = False) -> H: ...
-    @overload
-    def once(self, event: str, handler: None = None, *, wire: bool = False) -> Callable[[H], H]: ...
-    def once(self, event: str, handler: Any = None, *, wire: bool = False) -> Any:
-        """Like ``on``, for the next time only."""
-        return self.sockets.once(event, handler, wire=wire)
-
-    def off(self, event: str, handler: Callable[..., Any] | None = None, *, wire: bool = False) -> None:
-        """Removes one handler of an event in the main namespace, or all of them."""
-        self.sockets.off(event, handler, wire=wire)
-
-    def on_any(self, handler: H) -> H:
-        """Registers a catch-all in the main namespace; its first argument is the socket. See ``Namespace.on_any``."""
-        return self.sockets.on_any(handler)
-
-    def prepend_any(self, handler: H) -> H:
-        """Like ``on_any``, before all others."""
-        return self.sockets.prepend_any(handler)
-
-    def off_any(self, handler: Callable[..., Any] | None = None) -> None:
-        """Removes one catch-all of the main namespace, or all of them."""
-        self.sockets.off_any(handler)
-
-    def any_listeners(self) -> tuple[Callable[..., Any], ...]:
-        """Returns the catch-alls of the main namespace."""
-        return self.sockets.any_listeners()
-
-    @overload
     def on_server_event(self, event: str, handler: H) -> H: ...
     @overload
     def on_server_event(self, event: str, handler: None = None) -> Callable[[H], H]: ...
@@ -181,6 +157,10 @@ class Server(Sending):
     # Sending in the main namespace: see Sending
 
     @property
+    def _main(self) -> Listening:
+        return self.sockets
+
+    @property
     def everybody(self) -> BroadcastOperator:
         """All sockets of the main namespace."""
         return self.sockets.everybody
@@ -188,24 +168,6 @@ class Server(Sending):
     @property
     def _namespace(self) -> Namespace:
         return self.sockets
-
-    # Work that is nobody's handler
-
-    def sleep(self, seconds: float) -> Pending[None]:
-        """Returns what is done after that many seconds: ``await io.sleep(1)`` in a handler or a spawned function."""
-        self._runtime.check()
-        pending: Pending[None] = Pending(self._runtime)
-        self._core.timers.after(max(0.0, seconds), lambda: _resolve(pending))
-        self._runtime.wake(False)
-        return pending
-
-    def spawn(self, function: Callable[..., Any], *args: Any) -> None:
-        """Runs ``function(*args)``, ``def`` or ``async def``, beside everything else.
-
-        What it raises goes to ``on_error``. The end of the server does not wait for it: it may be a loop for ever.
-        """
-        self._runtime.check()
-        self._runtime.start(self._spawned(function, args))
 
     # Inputs, outputs and time: the verbs of the floors below
 
@@ -290,7 +252,7 @@ class Server(Sending):
         if not self._stopping.done:
             after = self._core.timers.after
             timers = after(max(grace / 2, 0.001), self._close_all), after(max(grace, 0.002), self._cut_off)
-            self._stopping.on_done(lambda _: _cancel(*timers))
+            self._stopping.on_done(lambda _: cancel(*timers))
             self._check_stopped()
             self._runtime.wake(False)
         return self._stopping
@@ -354,6 +316,10 @@ class Server(Sending):
         elif self._stopping is None or not isinstance(event, EventReceived):
             self._dispatcher.take(event)
 
+    def _handled(self, job: ServerJob) -> None:
+        if isinstance(job, DisconnectingAsked):
+            self._core.finish_disconnect(job.socket)
+
     def _tell_created(self, listener: Listener, namespace: Namespace) -> None:
         # A plain handler is called in place: namespaces are mostly made before there is a loop that could run anything.
         try:
@@ -363,40 +329,3 @@ class Server(Sending):
         else:
             if hasattr(type(result), "__await__"):
                 self._start(self._spawned(flows.value_of, (result,)))
-
-    def _start(self, run: Coroutine[Any, Any, None]) -> None:
-        self._dispatcher.running += 1
-        self._runtime.start(self._counted(run))
-
-    async def _counted(self, run: Coroutine[Any, Any, None]) -> None:
-        try:
-            await run
-        finally:
-            self._dispatcher.running -= 1
-            self._advance()
-            self._runtime.wake(False)
-
-    async def _spawned(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        try:
-            await flows.value_of(function(*args))
-        except Exception as error:  # a user's code: its failure is reported and stops nobody
-            self._report(error, f"spawned {getattr(function, '__qualname__', 'function')}")
-
-    def _report(self, error: BaseException, where: str) -> None:
-        if self._on_error is None:
-            self._runtime.report(error, where)
-            return
-        try:
-            self._on_error(error, where)
-        except Exception as second:  # the hook itself failed: both are told
-            self._runtime.report(error, where)
-            self._runtime.report(second, "on_error")
-
-
-def _resolve(pending: Pending[None]) -> None:
-    pending.resolve(None)
-
-
-def _cancel(*timers: Timer) -> None:
-    for timer in timers:
-        timer.cancel()

@@ -6,7 +6,7 @@ What an ``Exchange`` is to a server, a ``Fetch`` is to a client. Nothing here kn
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sioproto.engineio.link import Link
@@ -24,12 +24,14 @@ class Fetch:
     it.
     """
 
-    __slots__ = ("body", "dropped", "link", "owner", "request", "subprotocols")
+    __slots__ = ("body", "dropped", "engine", "link", "owner", "request", "subprotocols")
 
     def __init__(self, request: Request, body: bytes = b"", subprotocols: tuple[str, ...] = ()) -> None:
         self.request = request
         self.body = body
         self.subprotocols = subprotocols
+        self.engine: Any = None
+        """The ``EngineClient`` that waits for the answer."""
         self.owner: object = None
         self.link: Link | None = None
         self.dropped = False

@@ -1,10 +1,10 @@
 """The judgement of an HTTP request: what it asks for, or why it is refused. Sessions are looked up, never touched.
 
-The first failing check decides, in this order: the path, a preflight, the transport, the origin; with a session id:
-the session, its transport, the protocol version, the method; without one: the method, the handshake of the
-transport, the version (Engine.IO protocol, "Handshake"; codes and texts are those of the reference server). All of
-it comes before a WebSocket is accepted, so that a refused client gets a proper HTTP answer. What only the
-application can know (``allow_request``) is asked after ``Open`` by whoever called ``judge``.
+The first failing check decides, in this order: the path, a preflight, the parts of the query, the transport, the
+origin; with a session id: the session, its transport, the protocol version, the method; without one: the method, the
+handshake of the transport, the version (Engine.IO protocol, "Handshake"; codes and texts are those of the reference
+server). All of it comes before a WebSocket is accepted, so that a refused client gets a proper HTTP answer. What only
+the application can know (``allow_request``) is asked after ``Open`` by whoever called ``judge``.
 
 Below the judgement stands what responses of Engine.IO need besides their body: the session cookie, the address of
 the client behind proxies, compression. Nothing here raises because of what a peer sent, and no text to the peer
@@ -24,7 +24,7 @@ from urllib.parse import quote
 
 from sioproto.engineio.cors import cors_headers as cors_headers  # of this module's surface, too
 from sioproto.engineio.cors import is_field_value, origin_allowed, preflight_headers
-from sioproto.engineio.request import Headers, Request, Response
+from sioproto.engineio.request import MAX_PARTS, Headers, Request, Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,6 +147,8 @@ def judge(request: Request, config: EngineConfig, lookup: Callable[[str], S | No
     preflight = origin is not None and request.method == "OPTIONS"
     if preflight and config.cors is not None:
         return Preflight(Response(204, preflight_headers(request, config.cors)))
+    if request.target.count("&") >= MAX_PARTS:
+        return bad_request(request, config, "QUERY_TOO_LONG")
     query = request.query
     transport = query.get("transport")
     if transport not in config.transports:

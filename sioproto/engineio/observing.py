@@ -1,11 +1,11 @@
-"""The events of ``socket.conn``: synchronous observers of one session, who see things in place.
+"""The events of ``socket.conn``: synchronous observers of one session, on either side, who see things in place.
 
 Nearly no session has any, so the table is made when the first observer comes.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from sioproto.engineio.packet import PacketType
 from sioproto.handlers import Observers
@@ -29,12 +29,18 @@ PACKET_NAMES = {
 """The types of packets in the words of the protocol; what observers get."""
 
 SESSION_EVENTS = ("upgrading", "upgrade", "packet", "packet_create", "flush", "drain", "heartbeat", "close")
+CLIENT_EVENTS = (*SESSION_EVENTS, "upgrade_error")
+
+CAMEL_CASE = {"packetCreate": "packet_create", "upgradeError": "upgrade_error"}
+"""Events that have another name in JavaScript."""
 
 
 class Observed:
     """``on``, ``once`` and ``off`` for observers that may neither wait nor call back into the core."""
 
     __slots__ = ("_observers",)
+    observable: ClassVar[tuple[str, ...]] = SESSION_EVENTS
+    """The events that there are."""
 
     def __init__(self) -> None:
         self._observers: Observers | None = None
@@ -49,7 +55,8 @@ class Observed:
         ``upgrading(transport)`` and ``upgrade(transport)``, with the new one; ``packet(type, data)``, where a type is
         ``"message"``, ``"ping"`` and so on; ``packet_create(type, data)``, which may be written ``packetCreate``;
         ``flush(frames)``; ``drain()``: the outbox was handed to the transport; ``heartbeat()``;
-        ``close(reason, description)``. Raises ``LocalProtocolError`` for any other name.
+        ``close(reason, description)``. A client has ``upgrade_error(error)`` as well, which may be written
+        ``upgradeError``: the WebSocket was given up. Raises ``LocalProtocolError`` for any other name.
         """
         return self._observe(event, call, once=False)
 
@@ -72,10 +79,10 @@ class Observed:
 
     def _observe(self, event: str, call: Any, *, once: bool) -> Any:
         if self._observers is None:
-            self._observers = Observers(SESSION_EVENTS, self.report)
+            self._observers = Observers(self.observable, self.report)
         return self._observers.add(canonical(event), call, once)
 
-    def _notify(self, event: str, *args: Any) -> None:
+    def notify(self, event: str, *args: Any) -> None:
         if self._observers is not None:
             self._observers.notify(event, *args)
 
@@ -83,11 +90,11 @@ class Observed:
         for frame in frames:
             data = frame.data
             if isinstance(data, str):
-                self._notify("packet_create", PACKET_NAMES.get(data[:1], "message"), data[1:])
+                self.notify("packet_create", PACKET_NAMES.get(data[:1], "message"), data[1:])
             else:
-                self._notify("packet_create", "message", data)
+                self.notify("packet_create", "message", data)
 
 
 def canonical(event: str) -> str:
     """Returns the Python name of an event that has a JavaScript name as well."""
-    return "packet_create" if event == "packetCreate" else event
+    return CAMEL_CASE.get(event, event)

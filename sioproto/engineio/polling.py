@@ -60,8 +60,10 @@ class Polling:
 
     def decode(self, body: bytes) -> None:
         """Begins to decode the body of the POST in hand."""
+        # A peer that was not heard for a while may bring the pongs to all of its pings at once.
+        room = self._server.config.max_control_packets + self._session.heartbeat.awaited
         try:
-            self._packets = decode_payload(body, self._server.config.max_control_packets)
+            self._packets = decode_payload(body, room)
         except RemoteProtocolError as error:
             self._reject(error)
         else:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 Headers = list[tuple[str, str]]
 """Header fields in order; names are lower-case in requests and written as given in responses."""
 
+MAX_PARTS = 100
+"""Parts of a query, as many as a request may have header fields. Each is decoded by itself, and sessions keep them."""
+
 
 class Request:
     """The head of one HTTP request, body not included.
@@ -59,10 +62,13 @@ class Request:
 
     @property
     def query(self) -> dict[str, str]:
-        """The decoded query; of a name that is given twice the last value counts, as in Node.js."""
+        """The decoded query; of a name that is given twice the last value counts, as in Node.js.
+
+        At most ``MAX_PARTS`` parts of it are looked at.
+        """
         query = self._query
         if query is None:
-            query = self._query = parse_query(self.target.partition("?")[2])
+            query = self._query = parse_query(self.target.partition("?")[2], MAX_PARTS)
         return query
 
     def __repr__(self) -> str:
@@ -106,10 +112,13 @@ class Exchange:
         self.wants_body = False
 
 
-def parse_query(text: str) -> dict[str, str]:
-    """Decodes a query string in linear time. ``+`` is a space; invalid UTF-8 is replaced; the last duplicate wins."""
+def parse_query(text: str, max_parts: int | None = None) -> dict[str, str]:
+    """Decodes a query string in linear time. ``+`` is a space; invalid UTF-8 is replaced; the last duplicate wins.
+
+    What stands behind ``max_parts`` is ignored.
+    """
     query: dict[str, str] = {}
-    for part in text.split("&"):
+    for part in text.split("&") if max_parts is None else text.split("&", max_parts)[:max_parts]:
         if part:
             name, _, value = part.partition("=")
             if "%" in part or "+" in part:

@@ -299,7 +299,7 @@ class EngineServer:
         """A session queued much in one turn: lets the driver drain at once, then judges whether its client is slow."""
         if self._wake is not None and session.writable:
             self._wake(True)
-        if session.queued > self.config.max_send_buffer and session.dirty and not session.writable:
+        if session.weight > self.config.max_send_buffer and session.dirty and not session.writable:
             session.flush()
 
     def carry(self, link: Link) -> None:

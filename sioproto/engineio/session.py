@@ -24,7 +24,7 @@ from sioproto.engineio.request import Exchange, Request, Response
 from sioproto.engineio.states import TABLE, Input, State
 from sioproto.engineio.transport import Transport
 from sioproto.errors import RemoteProtocolError
-from sioproto.frame import Frame
+from sioproto.frame import FRAME_COST, Frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from sioproto.engineio.server import EngineServer
     from sioproto.timers import Timer
 
-PING = Frame(PacketType.PING)
 NOOP = Frame(PacketType.NOOP, compress=False)
 CLOSE = Frame(PacketType.CLOSE, compress=False)
 PROBE_ANSWER = Frame(PacketType.PONG + "probe")
@@ -116,8 +115,13 @@ class Session(Observed):
 
     @property
     def queued(self) -> int:
-        """Bytes that wait for the transport."""
+        """Bytes on the wire that wait for the transport."""
         return self._queued
+
+    @property
+    def weight(self) -> int:
+        """What they cost in memory: ``queued`` and ``FRAME_COST`` for each packet. ``max_send_buffer`` bounds this."""
+        return self._queued + FRAME_COST * len(self.outbox)
 
     # Commands
 
@@ -165,12 +169,10 @@ class Session(Observed):
             call()
 
     def pause(self) -> None:
-        """Stops reading from the peer; the pong deadline is suspended, because it is we who do not listen."""
-        if self.paused or not self.open:
-            return
-        self.paused = True
-        self._read(False)
-        self.heartbeat.suspend()
+        """Stops reading from the peer. Pings go on, but no pong is overdue, because it is we who do not listen."""
+        if not self.paused and self.open:
+            self.paused = True
+            self._read(False)
 
     def resume(self) -> None:
         """Reads again."""
@@ -217,9 +219,9 @@ class Session(Observed):
                 self.end("parse error", str(error))
             return
         if kind == PacketType.PONG:
-            self._notify("packet", PACKET_NAMES.get(kind, "error"), data)
+            self.notify("packet", PACKET_NAMES.get(kind, "error"), data)
             self.heartbeat.start(self._server.ping_lane)
-            self._notify("heartbeat")
+            self.notify("heartbeat")
             return
         self._note_traffic(kind, data)
         if kind == PacketType.MESSAGE:
@@ -301,7 +303,7 @@ class Session(Observed):
             link.frames.append(PROBE_ANSWER)
             self._server.carry(link)
             self.probe.wait_for_noop()
-            self._notify("upgrading", Transport(self, link))
+            self.notify("upgrading", Transport(self, link))
 
     def switch_transport(self) -> None:
         """The peer said ``5``: from here on the outbox leaves by the WebSocket."""
@@ -312,7 +314,7 @@ class Session(Observed):
         self.polling.answer_poll([CLOSE])
         if self.paused:
             self._read(False)
-        self._notify("upgrade", self.transport)
+        self.notify("upgrade", self.transport)
         if self.outbox and not self.dirty:
             self.dirty = True
             self._server.mark(self)
@@ -337,9 +339,7 @@ class Session(Observed):
         self.end("transport error", error)
 
     def ping(self) -> None:
-        # In this order, because writing may find that the client takes nothing, which ends the session.
-        self.heartbeat.pinged(self._server.pong_lane, self.paused)
-        self.write((PING,))
+        self.heartbeat.ping(self._server.pong_lane)
 
     def time_out(self) -> None:
         self.end("ping timeout", None)
@@ -370,7 +370,7 @@ class Session(Observed):
         link = self.link
         frames = self.outbox
         if self.polling.poll is None if link is None else link.blocked:
-            if self._queued > self._server.config.max_send_buffer:
+            if self.weight > self._server.config.max_send_buffer:
                 self.end("transport error", "slow consumer")
             return
         if frames:
@@ -389,8 +389,8 @@ class Session(Observed):
         elif link is None:
             return
         if self._observers is not None and frames:
-            self._notify("flush", tuple(frames))
-            self._notify("drain")
+            self.notify("flush", tuple(frames))
+            self.notify("drain")
         if self._drained is not None:
             self._call_drained()
         if not self.open and self.state is not State.CLOSED:
@@ -423,14 +423,14 @@ class Session(Observed):
             self.link = None
         self._call_drained()
         # Its observers may still look at what was never sent, as in Node.js.
-        self._notify("close", reason, description)
+        self.notify("close", reason, description)
         self.outbox = []
         self._queued = 0
         server.tell(SessionClosed(self, reason, description))
 
     def _note_traffic(self, kind: str, data: str | bytes) -> None:
         self.heartbeat.extend(self._server.pong_lane)
-        self._notify("packet", PACKET_NAMES.get(kind, "error"), data)
+        self.notify("packet", PACKET_NAMES.get(kind, "error"), data)
 
     def report(self, error: Exception, where: str) -> None:
         """Takes what an observer raised."""

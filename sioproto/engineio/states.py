@@ -9,6 +9,13 @@ and the action, a method of ``Session``. The action does the work and may end th
 from __future__ import annotations
 
 from enum import Enum
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+S = TypeVar("S", bound=Enum)
+G = TypeVar("G", bound=Enum)
 
 
 class State(Enum):
@@ -95,14 +102,17 @@ _ROWS: tuple[tuple[tuple[State, ...], Input, State | None, str], ...] = (
 )
 
 
-def _build() -> dict[tuple[State, Input], tuple[State, str]]:
+def build_table(
+    states: type[S], inputs: type[G], rows: Iterable[tuple[tuple[S, ...], G, S | None, str]]
+) -> dict[tuple[S, G], tuple[S, str]]:
+    """Returns a total table. A row names the states it holds for, and the next state, or None where that stays."""
     # What has no row happens too late to matter (a timer of a state that is over, a second close) and changes nothing.
-    table = {(state, given): (state, "ignore") for state in State for given in Input}
-    for states, given, following, action in _ROWS:
-        for state in states:
+    table = {(state, given): (state, "ignore") for state in states for given in inputs}
+    for holds, given, following, action in rows:
+        for state in holds:
             table[state, given] = (following or state, action)
     return table
 
 
-TABLE: dict[tuple[State, Input], tuple[State, str]] = _build()
+TABLE: dict[tuple[State, Input], tuple[State, str]] = build_table(State, Input, _ROWS)
 """``(state, input) -> (next state, action)``, total over both enums."""

@@ -1,4 +1,4 @@
-"""What ``socket.conn.transport`` shows of the transport that carries a session now."""
+"""What ``transport`` of a session, on either side, shows of the transport that carries a session now."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sioproto.config import TransportName
+    from sioproto.engineio.client import EngineClient
     from sioproto.engineio.link import Link
     from sioproto.engineio.session import Session
 
@@ -18,7 +19,7 @@ class Transport:
 
     __slots__ = ("_candidate", "_session")
 
-    def __init__(self, session: Session, candidate: Link | None = None) -> None:
+    def __init__(self, session: Session | EngineClient, candidate: Link | None = None) -> None:
         self._session = session
         self._candidate = candidate
 

@@ -1,6 +1,18 @@
 """Socket.IO, protocol revision 5: namespaces, sockets, rooms and acknowledgements over Engine.IO sessions."""
 
 from sioproto.socketio.adapter import Adapter, Flags, MemoryAdapter, Selection
+from sioproto.socketio.client_events import (
+    AuthAsked,
+    ClientConnected,
+    ClientDisconnected,
+    ClientEvent,
+    ClientReason,
+    ConnectFailed,
+    EventArrived,
+    EventLost,
+    Reconnection,
+)
+from sioproto.socketio.client_socket import AuthTicket, ClientSocket, ClientSocketState
 from sioproto.socketio.connecting import ConnectTicket
 from sioproto.socketio.dynamic import DynamicNamespace
 from sioproto.socketio.events import (
@@ -17,22 +29,35 @@ from sioproto.socketio.events import (
 )
 from sioproto.socketio.handshake import Handshake
 from sioproto.socketio.namespace import Namespace
-from sioproto.socketio.operator import BroadcastOperator, SocketOperator
+from sioproto.socketio.operator import BroadcastOperator, EmitOperator, SocketOperator
 from sioproto.socketio.packet import Packet, PacketType
 from sioproto.socketio.parser import Decoder, ParseError, Parser
 from sioproto.socketio.server import SocketServer
 from sioproto.socketio.socket import Socket, SocketState
+from sioproto.socketio.socket_client import SocketClient
 
 __all__ = [
     "Adapter",
+    "AuthAsked",
+    "AuthTicket",
     "BroadcastOperator",
+    "ClientConnected",
+    "ClientDisconnected",
+    "ClientEvent",
+    "ClientReason",
+    "ClientSocket",
+    "ClientSocketState",
     "ConnectAsked",
+    "ConnectFailed",
     "ConnectTicket",
     "DecodeFailed",
     "Decoder",
     "DisconnectReason",
     "DisconnectingAsked",
     "DynamicNamespace",
+    "EmitOperator",
+    "EventArrived",
+    "EventLost",
     "EventReceived",
     "Flags",
     "Handshake",
@@ -44,8 +69,10 @@ __all__ = [
     "PacketType",
     "ParseError",
     "Parser",
+    "Reconnection",
     "Selection",
     "Socket",
+    "SocketClient",
     "SocketConnected",
     "SocketDisconnected",
     "SocketEvent",

@@ -7,16 +7,16 @@ the one ``BroadcastAck`` that all recipients of a broadcast share.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from sioproto.errors import AckTimeout, Disconnected
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from sioproto.pending import Pending
     from sioproto.socketio.socket import Socket
-    from sioproto.timers import Lane, Timer, Timers
+    from sioproto.timers import Timer, Timers
 
 Missing = Literal["left", "timed out", "dropped"]
 """Why somebody did not answer: disconnected, too late, or a volatile event could not be sent to them."""
@@ -37,30 +37,41 @@ class BroadcastAnswers:
         return not self.missing
 
 
-class Waiter(Protocol):
+class Owing(Protocol):
+    """A socket, of either side, that owes answers."""
+
+    def forget_ack(self, ack_id: int) -> None:
+        """Nobody waits for that answer any more."""
+
+
+S = TypeVar("S", bound=Owing)
+S_contra = TypeVar("S_contra", bound=Owing, contravariant=True)
+
+
+class Waiter(Protocol[S_contra]):
     """Somebody who waits for an answer of a socket. Each call is the last one about that socket."""
 
-    def answered(self, socket: Socket, value: Any) -> None:
-        """The client answered."""
+    def answered(self, socket: S_contra, value: Any) -> None:
+        """The other side answered."""
 
-    def left(self, socket: Socket) -> None:
+    def left(self, socket: S_contra) -> None:
         """The socket is gone."""
 
-    def crowded_out(self, socket: Socket) -> None:
+    def crowded_out(self, socket: S_contra) -> None:
         """Too many answers of that socket are awaited, and this is the oldest."""
 
 
-class Acks:
-    """The answers that one socket owes. Beyond ``limit`` the oldest fails, so that a silent client keeps no memory."""
+class Acks(Generic[S]):
+    """The answers that one socket owes. Beyond ``limit`` the oldest fails, so that a silent peer keeps no memory."""
 
     __slots__ = ("_limit", "_socket", "_waiters")
 
-    def __init__(self, socket: Socket, limit: int) -> None:
+    def __init__(self, socket: S, limit: int) -> None:
         self._socket = socket
         self._limit = limit
-        self._waiters: dict[int, Waiter] = {}
+        self._waiters: dict[int, Waiter[S]] = {}
 
-    def expect(self, ack_id: int, waiter: Waiter) -> None:
+    def expect(self, ack_id: int, waiter: Waiter[S]) -> None:
         """Remembers who waits for ``ack_id``."""
         if len(self._waiters) >= self._limit:
             self._waiters.pop(next(iter(self._waiters))).crowded_out(self._socket)
@@ -76,46 +87,49 @@ class Acks:
         """Nobody waits for it any more."""
         self._waiters.pop(ack_id, None)
 
-    def leave(self) -> None:
-        """Tells everybody who waits that the socket is gone."""
-        waiters, self._waiters = self._waiters, {}
-        for waiter in waiters.values():
-            waiter.left(self._socket)
+    def leave(self, unsent: Container[int] = ()) -> None:
+        """Tells everybody who waits that the socket is gone, but for those whose events are still ``unsent``."""
+        waiters = self._waiters
+        self._waiters = {ack_id: waiter for ack_id, waiter in waiters.items() if ack_id in unsent}
+        for ack_id, waiter in waiters.items():
+            if ack_id not in self._waiters:
+                waiter.left(self._socket)
 
     def __len__(self) -> int:
         return len(self._waiters)
 
 
 class SocketAck:
-    """The answer of one socket to one event."""
+    """The answer of one socket to one event; ``timer`` is whatever limits the wait."""
 
-    __slots__ = ("_ack_id", "_pending", "_socket", "_timer")
+    __slots__ = ("_ack_id", "_pending", "_socket", "timer")
 
-    def __init__(
-        self, socket: Socket, ack_id: int, pending: Pending[Any], timeout: float | None, lane: Lane[SocketAck]
-    ) -> None:
+    def __init__(self, socket: Owing, ack_id: int, pending: Pending[Any]) -> None:
         self._socket = socket
         self._ack_id = ack_id
         self._pending = pending
-        server = socket.namespace.server
-        self._timer: Timer = lane.arm(self) if timeout is None else server.timers.after(timeout, self.time_out)
+        self.timer: Timer | None = None
 
-    def answered(self, socket: Socket, value: Any) -> None:
-        self._timer.cancel()
+    def answered(self, socket: Owing, value: Any) -> None:
+        self._stop()
         self._pending.resolve(value)
 
-    def left(self, socket: Socket) -> None:
-        self._timer.cancel()
+    def left(self, socket: Owing) -> None:
+        self._stop()
         self._pending.reject(Disconnected())
 
-    def crowded_out(self, socket: Socket) -> None:
-        self._timer.cancel()
+    def crowded_out(self, socket: Owing) -> None:
+        self._stop()
         self._pending.reject(AckTimeout())
 
     def time_out(self) -> None:
         """The time is over."""
         self._socket.forget_ack(self._ack_id)
         self._pending.reject(AckTimeout())
+
+    def _stop(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
 
 
 class BroadcastAck:

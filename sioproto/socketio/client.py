@@ -52,6 +52,19 @@ class Client:
         return self.session.id
 
     @property
+    def paused(self) -> bool:
+        """Whether reading from the client is stopped, because handlers lag."""
+        return self.session.paused
+
+    def pause(self) -> None:
+        """Stops reading from the client."""
+        self.session.pause()
+
+    def resume(self) -> None:
+        """Reads again."""
+        self.session.resume()
+
+    @property
     def ever_connected(self) -> bool:
         """Whether a namespace was joined at any time."""
         return self.timer is None

@@ -2,10 +2,15 @@
 
 A CONNECT becomes a ticket, a question that is open until somebody accepts or refuses, or its client goes away.
 Finding the namespace may be a question itself, when a dynamic one has a predicate.
+
+Clients that have joined nothing yet have a limited time, and there may be only so many of them. Where one comes too
+many, the one that has asked for nothing for the longest goes: refusing the new one would let anybody lock everybody
+out.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from sioproto.engineio.http import client_address
@@ -48,10 +53,40 @@ class ConnectTicket:
 
 
 class Connecting:
-    """The open tickets of a server, and what becomes of them."""
+    """The clients of a server that have joined nothing yet, the open tickets, and what becomes of them."""
 
     def __init__(self, server: SocketServer) -> None:
         self._server = server
+        self._lane = server.timers.lane(server.config.connect_timeout, "connect", _connect_overdue)
+        self._unconnected = 0
+        self._idle: OrderedDict[Client, None] = OrderedDict()
+        """Those of them without an open ticket, in the order in which they became so."""
+        self._stopped = False
+
+    def stop(self) -> None:
+        """From now on there are no new sessions."""
+        self._stopped = True
+        self._admit()
+
+    def receive_opened(self, client: Client) -> None:
+        """Takes a new client. It has ``connect_timeout`` seconds to join a namespace."""
+        client.timer = self._lane.arm(client)
+        self._idle[client] = None
+        self._unconnected += 1
+        if self._unconnected > self._server.config.max_unconnected:
+            oldest, _ = self._idle.popitem(last=False)
+            oldest.session.close(discard=True)
+        self._admit()
+
+    def receive_closed(self, client: Client) -> None:
+        """Takes the end of a client: nobody waits for its answers any more."""
+        for ticket in list(client.waiting.values()):
+            self.drop(ticket)
+        if client.timer is not None:
+            client.timer.cancel()
+            self._idle.pop(client, None)
+            self._unconnected -= 1
+            self._admit()
 
     def receive_connect(self, client: Client, packet: Packet) -> None:
         """Takes a CONNECT packet (Socket.IO protocol, "Connection to a namespace")."""
@@ -74,6 +109,9 @@ class Connecting:
             return
         ticket = ConnectTicket(client, name, packet.data, iter(tuple(server.dynamic)))
         client.waiting[name] = ticket
+        if client.timer is not None:
+            self._idle.pop(client, None)
+            self._admit()
         namespace = server.namespaces.get(name)
         if namespace is not None:
             self._ask_socket(ticket, namespace)
@@ -104,7 +142,8 @@ class Connecting:
         if client.timer is not None:
             client.timer.cancel()
             client.timer = None
-            server.count_unconnected(-1)
+            self._unconnected -= 1
+            self._admit()
         client.sockets[namespace.name] = socket
         namespace.sockets[socket.id] = socket
         namespace.adapter.add_all(socket, (socket.id,))
@@ -125,8 +164,11 @@ class Connecting:
 
     def drop(self, ticket: ConnectTicket) -> None:
         """Forgets a ticket and the socket that it would have become."""
-        del ticket.client.waiting[ticket.name]
-        socket = ticket.socket
+        client, socket = ticket.client, ticket.socket
+        del client.waiting[ticket.name]
+        if client.timer is not None and not client.waiting:
+            self._idle[client] = None
+            self._admit()
         if socket is not None:
             socket.set_gone()
             socket.state = SocketState.DISCONNECTED
@@ -152,3 +194,13 @@ class Connecting:
         namespace.connecting += 1
         ticket.socket = Socket(ticket.client, namespace, environment.ids(), handshake)
         self._server.tell(ConnectAsked(ticket, ticket.socket))
+
+    def _admit(self) -> None:
+        """Takes new sessions as long as there is room for them, or one that can make room."""
+        room = self._unconnected < self._server.config.max_unconnected
+        self._server.engine.accepting = not self._stopped and (room or bool(self._idle))
+
+
+def _connect_overdue(client: Client, _: float) -> None:
+    # Not gracefully: a client that never came for its last packets would be kept for as long once more.
+    client.session.close(discard=True)

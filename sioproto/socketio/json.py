@@ -37,12 +37,12 @@ class BinaryFound(LocalProtocolError):
 class StrictJson:
     """A JSON codec with limits. Immutable, and safe to share.
 
-    ``loads`` and ``dumps`` replace the standard library's functions. The limits on depth and digits are checked on
-    the text before ``loads`` sees it; what else it accepts (``NaN``, huge exponents, repeated keys) is its own
-    affair.
+    ``loads`` and ``dumps`` replace the standard library's functions. The limits on depth, containers (arrays and
+    objects) and digits are checked on the text before ``loads`` sees it; what else it accepts (``NaN``, huge exponents,
+    repeated keys) is its own affair.
     """
 
-    __slots__ = ("_dumps", "_harmless", "_loads", "_max_depth")
+    __slots__ = ("_dumps", "_harmless", "_loads", "_max_containers", "_max_depth", "_narrow")
 
     def __init__(
         self,
@@ -50,12 +50,15 @@ class StrictJson:
         loads: Callable[[str], Any] | None = None,
         dumps: Callable[[Any], str] | None = None,
         max_depth: int = 100,
+        max_containers: int = 50_000,
     ) -> None:
         self._loads = loads
         self._dumps = dumps
         self._max_depth = max_depth
-        # A text of this length has no room to break either limit. Most payloads of real applications are shorter.
-        self._harmless = min(max_depth, MAX_DIGITS)
+        self._max_containers = max_containers
+        self._narrow = min(max_depth, max_containers)
+        # A text of this length has no room to break any limit. Most payloads of real applications are shorter.
+        self._harmless = min(self._narrow, MAX_DIGITS)
 
     def loads(self, text: str, start: int = 0) -> Any:
         """Returns the value that ``text`` holds from ``start`` on. Raises ``JsonError``."""
@@ -63,8 +66,8 @@ class StrictJson:
         length = len(text)
         if length > self._harmless:
             opened = text.count("[") + text.count("{")
-            if opened > self._max_depth and nests_deeper(text[start:], self._max_depth):
-                raise JsonError("JSON nests too deep")
+            if opened > self._narrow:
+                self._judge_brackets(text[start:], opened)
             if length > MAX_DIGITS and has_long_number(text):
                 if self._loads is not None and has_long_number(outside_strings(text[start:])):
                     raise JsonError("JSON integer too long")
@@ -86,6 +89,13 @@ class StrictJson:
             if not text[end:].strip(WHITESPACE):
                 return value
         raise JsonError("invalid JSON")
+
+    def _judge_brackets(self, text: str, opened: int) -> None:
+        """Raises ``JsonError`` if too many are within each other or there at all, not counting those in strings."""
+        if opened > self._max_depth and nests_deeper(text, self._max_depth):
+            raise JsonError("JSON nests too deep")
+        if opened > self._max_containers and bare_brackets(text).count(b"[") > self._max_containers:
+            raise JsonError("JSON holds too many arrays and objects")
 
     def dumps(self, value: Any) -> str:
         """Returns ``value`` as JSON, lone surrogates as they are.
@@ -200,12 +210,7 @@ DIGITS = "0123456789"
 
 def nests_deeper(text: str, limit: int) -> bool:
     """Whether arrays and objects nest deeper than ``limit``, brackets within strings aside. Linear in ``text``."""
-    raw = text.encode("utf-8", "surrogatepass")
-    if b"\\" in raw:
-        raw = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
-    brackets = raw.translate(AS_SQUARE, NEITHER_BRACKET_NOR_QUOTE).replace(b'""', b"")
-    if b'"' in brackets:
-        brackets = b"".join(brackets.split(b'"')[::2])
+    brackets = bare_brackets(text)
     # Taking out the innermost pairs lowers the depth by one. Wide texts are gone after a few rounds; one that stops
     # shrinking is counted bracket by bracket, so that the rounds cannot add up.
     while limit > 0:
@@ -218,6 +223,15 @@ def nests_deeper(text: str, limit: int) -> bool:
         if narrow:
             break
     return max(accumulate(map(STEP_OF.__getitem__, brackets)), default=0) > limit
+
+
+def bare_brackets(text: str) -> bytes:
+    """Returns the brackets of ``text``, all as square ones and without those within strings. Linear in ``text``."""
+    raw = text.encode("utf-8", "surrogatepass")
+    if b"\\" in raw:
+        raw = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
+    brackets = raw.translate(AS_SQUARE, NEITHER_BRACKET_NOR_QUOTE).replace(b'""', b"")
+    return b"".join(brackets.split(b'"')[::2]) if b'"' in brackets else brackets
 
 
 AS_SQUARE = bytes.maketrans(b"{}", b"[]")

@@ -106,6 +106,15 @@ class Listening:
         """Returns who handles a client's event; those registered with ``once`` are gone afterwards."""
         return () if self._wire is None else self._wire.find(event)
 
+    @property
+    def unheeded(self) -> bool:
+        """Whether no handler of events and no catch-all is registered here."""
+        return self._wire is None and not self._any
+
+    def lone_listener(self, event: str) -> Listener | None:
+        """Returns who handles a client's event if that is just one, in order, and there is no catch-all."""
+        return None if self._wire is None or self._any else self._wire.lone(event)
+
     def _register(self, event: str, handler: Any, *, wire: bool, concurrent: bool, once: bool) -> Any:
         if not isinstance(event, str):
             raise LocalProtocolError(f"an event is named by a str, not {type(event).__name__}")
@@ -125,4 +134,4 @@ class Listening:
         return handler
 
     def _canonical(self, event: str) -> str:
-        return "connection" if event == "connect" and "connect" in self.LIFECYCLE else event
+        return "connection" if event == "connect" and "connection" in self.LIFECYCLE else event

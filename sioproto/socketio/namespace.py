@@ -73,6 +73,9 @@ class Namespace(Listening, Sending):
         listeners = super().wire_listeners(event)
         return listeners if self.parent is None else self.parent.wire_listeners(event) + listeners
 
+    def lone_listener(self, event: str) -> Listener | None:
+        return super().lone_listener(event) if self.parent is None else None
+
     def catch_alls(self) -> tuple[Listener, ...]:
         listeners = super().catch_alls()
         return listeners if self.parent is None else self.parent.catch_alls() + listeners

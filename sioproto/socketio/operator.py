@@ -6,7 +6,7 @@ Each modifier returns a new operator, so one may be kept and used again; nothing
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sioproto.errors import AckTimeout, Disconnected, LocalProtocolError, ReservedEventError
 from sioproto.pending import Pending
@@ -14,6 +14,8 @@ from sioproto.socketio.adapter import NO_FLAGS, Flags, Selection
 from sioproto.socketio.packet import RESERVED_EVENTS
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from sioproto.socketio.acks import BroadcastAnswers
     from sioproto.socketio.adapter import Adapter
     from sioproto.socketio.namespace import Namespace
@@ -42,6 +44,17 @@ def check_timeout(seconds: float) -> None:
     """Raises ``LocalProtocolError`` unless a time-out is above 0 seconds."""
     if not seconds > 0:
         raise LocalProtocolError(f"a time-out is above 0 seconds, not {seconds!r}")
+
+
+class Emitter(Protocol):
+    """Whoever can send an event with flags: a socket of either side."""
+
+    def emit_flagged(self, flags: Flags, event: str, args: tuple[Any, ...]) -> None:
+        """Sends an event the way the flags say."""
+
+    def emit_with_ack_flagged(self, flags: Flags, event: str, args: tuple[Any, ...]) -> Pending[Any]:
+        """Sends an event that is to be acknowledged, the way the flags say."""
+        ...
 
 
 class BroadcastOperator:
@@ -160,28 +173,48 @@ class BroadcastOperator:
         return BroadcastOperator(self._namespace, selection, self._flags)
 
 
-class SocketOperator:
-    """One socket, with modifiers for what is sent next; made by ``socket.volatile``, ``compress`` and ``timeout``."""
+class EmitOperator:
+    """One socket of either side, with modifiers for what is sent next: ``volatile``, ``compress`` and ``timeout``."""
 
     __slots__ = ("_flags", "_socket")
 
-    def __init__(self, socket: Socket, flags: Flags) -> None:
+    def __init__(self, socket: Emitter, flags: Flags) -> None:
         self._socket = socket
         self._flags = flags
 
     @property
-    def volatile(self) -> SocketOperator:
+    def volatile(self) -> Self:
         """Drops the event if it cannot be sent at once."""
-        return SocketOperator(self._socket, replace(self._flags, volatile=True))
+        return type(self)(self._socket, replace(self._flags, volatile=True))
 
-    def compress(self, compress: bool) -> SocketOperator:
+    def compress(self, compress: bool) -> Self:
         """Says whether a transport may compress the event."""
-        return SocketOperator(self._socket, replace(self._flags, compress=compress))
+        return type(self)(self._socket, replace(self._flags, compress=compress))
 
-    def timeout(self, seconds: float) -> SocketOperator:
+    def timeout(self, seconds: float) -> Self:
         """Sets how long ``emit_with_ack`` waits, in seconds. Raises ``LocalProtocolError`` unless it is above 0."""
         check_timeout(seconds)
-        return SocketOperator(self._socket, replace(self._flags, timeout=seconds))
+        return type(self)(self._socket, replace(self._flags, timeout=seconds))
+
+    def emit(self, event: str, *args: Any) -> None:
+        """See ``Socket.emit``."""
+        self._socket.emit_flagged(self._flags, event, args)
+
+    def emit_with_ack(self, event: str, *args: Any) -> Pending[Any]:
+        """See ``Socket.emit_with_ack``."""
+        return self._socket.emit_with_ack_flagged(self._flags, event, args)
+
+    def send(self, *args: Any) -> None:
+        """Emits the event ``message``."""
+        self.emit("message", *args)
+
+
+class SocketOperator(EmitOperator):
+    """A server's socket with modifiers, which may also send to others than its client."""
+
+    __slots__ = ()
+
+    _socket: Socket
 
     @property
     def broadcast(self) -> BroadcastOperator:
@@ -204,15 +237,3 @@ class SocketOperator:
     def except_(self, *rooms: str) -> BroadcastOperator:
         """Everybody in the namespace but this socket and whoever is in one of these rooms."""
         return self.broadcast.except_(*rooms)
-
-    def emit(self, event: str, *args: Any) -> None:
-        """See ``Socket.emit``."""
-        self._socket.emit_flagged(self._flags, event, args)
-
-    def emit_with_ack(self, event: str, *args: Any) -> Pending[Any]:
-        """See ``Socket.emit_with_ack``."""
-        return self._socket.emit_with_ack_flagged(self._flags, event, args)
-
-    def send(self, *args: Any) -> None:
-        """Emits the event ``message``."""
-        self.emit("message", *args)

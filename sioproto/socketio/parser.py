@@ -63,10 +63,11 @@ class Parser:
         max_payload: int = 1_000_000,
         max_arguments: int = 1000,
         max_depth: int = 100,
+        max_containers: int = 50_000,
         max_event_name: int = 1024,
         max_namespace_name: int = 256,
     ) -> None:
-        self.json = StrictJson(loads=loads, dumps=dumps, max_depth=max_depth)
+        self.json = StrictJson(loads=loads, dumps=dumps, max_depth=max_depth, max_containers=max_containers)
         self.max_attachments = max_attachments
         self.max_payload = max_payload
         self.max_arguments = max_arguments

@@ -55,7 +55,7 @@ N = TypeVar("N", bound=Namespace)
 class SocketServer:
     """All namespaces of a server, without I/O.
 
-    ``wake`` and ``asks_requests`` are those of ``EngineServer``; ``waiting`` is how a runtime waits for the
+    ``timers``, ``wake`` and ``asks_requests`` are those of ``EngineServer``; ``waiting`` is how a runtime waits for the
     ``Pending`` that ``emit_with_ack`` returns; ``adapter`` makes the adapter of each namespace.
     """
 
@@ -73,6 +73,7 @@ class SocketServer:
         generate_id: Callable[[Request], str] | None = None,
         bundle: Bundle | None = None,
         adapter: Callable[[Namespace], Adapter] | None = None,
+        timers: Timers | None = None,
     ) -> None:
         self.config = config
         self.environment = environment
@@ -80,6 +81,7 @@ class SocketServer:
         self.engine = EngineServer(
             engine_config,
             environment,
+            timers=timers,
             wake=wake,
             guard=guard,
             asks_requests=asks_requests,
@@ -92,18 +94,16 @@ class SocketServer:
             max_payload=engine_config.max_payload,
             max_arguments=config.max_arguments,
             max_depth=config.max_depth,
+            max_containers=config.max_containers,
             max_event_name=config.max_event_name,
             max_namespace_name=config.max_namespace_name,
         )
         self.ack_lane = self.timers.lane(config.ack_timeout, "acknowledgement", ack_overdue)
-        self._connect_lane = self.timers.lane(config.connect_timeout, "connect", _connect_overdue)
+        self._connecting = Connecting(self)
         self._leave_lane = self.timers.lane(config.disconnecting_timeout, "disconnecting", self._leave_overdue)
         self._events: list[SocketEvent] = []
         self._adapter = adapter
         self._leaving: dict[Socket, tuple[DisconnectReason, str | None, Timer]] = {}
-        self._unconnected = 0
-        self._connecting = Connecting(self)
-        self._shutting = False
         self._kept: set[str] = set()
         self.dynamic: list[DynamicNamespace] = []
         self.namespaces: dict[str, Namespace] = {}
@@ -281,8 +281,7 @@ class SocketServer:
 
     def stop_accepting(self) -> None:
         """From now on requests for new sessions get HTTP 503."""
-        self._shutting = True
-        self.engine.accepting = False
+        self._connecting.stop()
 
     def shut_down(self) -> None:
         """Ends every socket with ``"server shutting down"`` and closes every session gracefully; new ones get 503.
@@ -322,15 +321,10 @@ class SocketServer:
 
     def _opened(self, session: Session) -> None:
         client = session.client = Client(session, self.parser.decoder())
-        client.timer = self._connect_lane.arm(client)
-        self.count_unconnected(+1)
+        self._connecting.receive_opened(client)
 
     def _closed(self, client: Client, reason: DisconnectReason, description: str | None) -> None:
-        if client.timer is not None:
-            client.timer.cancel()
-            self.count_unconnected(-1)
-        for ticket in list(client.waiting.values()):
-            self._connecting.drop(ticket)
+        self._connecting.receive_closed(client)
         for socket in list(client.sockets.values()):
             self._end(socket, reason, description)
 
@@ -418,13 +412,6 @@ class SocketServer:
             self._events.append(DisconnectingAsked(socket, reason, description))
 
     def _leave_overdue(self, socket: Socket, _: float) -> None:
+        # Its handlers are late, and what it sent before would be handled later still.
+        socket.expelled = True
         self.finish_disconnect(socket)
-
-    def count_unconnected(self, change: int) -> None:
-        """Counts the sessions that never joined a namespace; beyond ``max_unconnected`` no new ones are taken."""
-        self._unconnected += change
-        self.engine.accepting = not self._shutting and self._unconnected < self.config.max_unconnected
-
-
-def _connect_overdue(client: Client, _: float) -> None:
-    client.session.close()

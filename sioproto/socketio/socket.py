@@ -6,11 +6,11 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sioproto.errors import Disconnected
-from sioproto.handlers import Listener, observer_of, without
+from sioproto.handlers import Listener
 from sioproto.pending import Pending
 from sioproto.socketio.acks import Acks, SocketAck
 from sioproto.socketio.adapter import NO_FLAGS, Flags
-from sioproto.socketio.listening import Listening
+from sioproto.socketio.emitting import Emitting
 from sioproto.socketio.operator import BroadcastOperator, SocketOperator, check_event, check_rooms
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class SocketState(Enum):
     DISCONNECTED = "gone"
 
 
-class Socket(Listening):
+class Socket(Emitting[SocketOperator]):
     """A client in a namespace (Socket.IO documentation, "The Socket instance").
 
     Any attribute of your own may be set on it. After it disconnected every command is a harmless no-op, because being
@@ -48,7 +48,6 @@ class Socket(Listening):
         "__dict__",
         "_acks",
         "_early",
-        "_outgoing",
         "client",
         "data",
         "expelled",
@@ -74,14 +73,15 @@ class Socket(Listening):
         """What the sockets of one connection share: ``client.session`` and ``client.sockets``."""
         self.state = SocketState.CONNECTING
         self.expelled = False
-        """Whether the application disconnected it; then what its client sent before is not handled any more."""
+        """Whether what its client sent before is not handled any more: the application disconnected it, or it is gone
+        and its handlers took more than ``disconnecting_timeout``.
+        """
         self.middlewares: tuple[Listener, ...] = ()
         """What each event of this client passes before its handlers."""
         self.lane: Any = None
         """A slot for the floor above."""
-        self._acks: Acks | None = None
+        self._acks: Acks[Socket] | None = None
         self._early: list[tuple[Frame, ...]] | None = None
-        self._outgoing: tuple[Listener, ...] = ()
 
     @property
     def conn(self) -> Session:
@@ -120,28 +120,6 @@ class Socket(Listening):
         self.middlewares = (*self.middlewares, Listener(middleware))
         return middleware
 
-    def on_any_outgoing(self, observer: M) -> M:
-        """Observes what is sent to this client: ``observer(event, *args)``, for emits and broadcasts, not for answers.
-
-        It is called in place, may neither wait nor call back into the core, and sees volatile events that are
-        dropped, too.
-        """
-        self._outgoing = (*self._outgoing, observer_of("outgoing events", observer))
-        return observer
-
-    def prepend_any_outgoing(self, observer: M) -> M:
-        """Like ``on_any_outgoing``, before all others."""
-        self._outgoing = (observer_of("outgoing events", observer), *self._outgoing)
-        return observer
-
-    def off_any_outgoing(self, observer: Callable[..., Any] | None = None) -> None:
-        """Removes one observer of what is sent, or all of them."""
-        self._outgoing = () if observer is None else without(self._outgoing, observer)
-
-    def any_outgoing_listeners(self) -> tuple[Callable[..., Any], ...]:
-        """Returns the observers of what is sent."""
-        return tuple(each.call for each in self._outgoing)
-
     # Rooms
 
     def join(self, *rooms: str) -> None:
@@ -160,41 +138,7 @@ class Socket(Listening):
         check_rooms((room,))
         self.namespace.adapter.delete(self, room)
 
-    # Sending
-
-    def emit(self, event: str, *args: Any) -> None:
-        """Sends an event to this client. In a middleware it waits until the socket is accepted.
-
-        Raises ``ReservedEventError`` for a name that Socket.IO keeps and ``LocalProtocolError`` for arguments that
-        cannot be encoded: JSON types, and ``bytes``, ``bytearray``, ``memoryview`` anywhere in them.
-        """
-        self.emit_flagged(NO_FLAGS, event, args)
-
-    def send(self, *args: Any) -> None:
-        """Emits the event ``message``."""
-        self.emit_flagged(NO_FLAGS, "message", args)
-
-    def emit_with_ack(self, event: str, *args: Any) -> Pending[Any]:
-        """Sends an event and returns what the client is going to answer.
-
-        The result is None for no argument, the argument itself for one, a tuple for several. Waiting for it raises
-        ``AckTimeout`` after ``ack_timeout`` seconds (or those of ``timeout``), and ``Disconnected`` when the socket
-        goes first.
-        """
-        return self.emit_with_ack_flagged(NO_FLAGS, event, args)
-
-    @property
-    def volatile(self) -> SocketOperator:
-        """For events that are dropped if they cannot be sent at once: no poll is held, or the WebSocket is blocked."""
-        return SocketOperator(self, Flags(volatile=True))
-
-    def compress(self, compress: bool) -> SocketOperator:
-        """Says whether a transport may compress what is sent next; by default it may."""
-        return SocketOperator(self, Flags(compress=compress))
-
-    def timeout(self, seconds: float) -> SocketOperator:
-        """Sets how long ``emit_with_ack`` waits, in seconds."""
-        return SocketOperator(self, NO_FLAGS).timeout(seconds)
+    # Sending to others; to this client: see Emitting
 
     @property
     def broadcast(self) -> BroadcastOperator:
@@ -239,6 +183,14 @@ class Socket(Listening):
 
     # For the floors around
 
+    def operator(self, flags: Flags) -> SocketOperator:
+        """Returns the operator for what is sent next; it can send to others as well."""
+        return SocketOperator(self, flags)
+
+    def report_observer(self, error: Exception, where: str) -> None:
+        """Takes what an observer raised."""
+        self.namespace.server.engine.report(error, where)
+
     def emit_flagged(self, flags: Flags, event: str, args: tuple[Any, ...]) -> None:
         """Sends an event the way the flags say."""
         check_event(event)
@@ -261,7 +213,10 @@ class Socket(Listening):
         if self.state in (SocketState.DISCONNECTING, SocketState.DISCONNECTED):
             pending.reject(Disconnected())
             return pending
-        self.expect_ack(ack_id, SocketAck(self, ack_id, pending, flags.timeout, server.ack_lane))
+        ack = SocketAck(self, ack_id, pending)
+        timeout = flags.timeout
+        ack.timer = server.ack_lane.arm(ack) if timeout is None else server.timers.after(timeout, ack.time_out)
+        self.expect_ack(ack_id, ack)
         self.send_frames(frames, flags.volatile, args)
         return pending
 
@@ -285,7 +240,7 @@ class Socket(Listening):
         namespace = self.namespace
         return self.client.session.write(namespace.server.parser.encode_ack(namespace.name, args, ack_id))
 
-    def expect_ack(self, ack_id: int, waiter: Waiter) -> None:
+    def expect_ack(self, ack_id: int, waiter: Waiter[Socket]) -> None:
         """Remembers who waits for an acknowledgement of this client."""
         if self._acks is None:
             self._acks = Acks(self, self.namespace.server.config.max_acks)
@@ -315,13 +270,6 @@ class Socket(Listening):
         if self._acks is not None:
             self._acks.leave()
             self._acks = None
-
-    def _observe_outgoing(self, args: tuple[Any, ...]) -> None:
-        for observer in self._outgoing:
-            try:
-                observer.call(*observer.fit(args))
-            except Exception as error:  # a user's code: its failure is reported and stops nobody
-                self.namespace.server.engine.report(error, "outgoing events")
 
     def __repr__(self) -> str:
         return f"<Socket {self.id} in {self.namespace.name}, {self.state.name.lower()}>"

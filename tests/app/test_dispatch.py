@@ -1064,3 +1064,57 @@ def test_a_session_ends_while_its_events_wait() -> None:
     driver.open(gate)
     assert heard == ["x", "transport close"]
     assert socket.client.parked == 0
+
+
+@BOTH
+def test_what_a_gone_client_parked_is_not_handled_after_its_time(transport: str) -> None:
+    driver = drive_app(hooks={"max_parked": 1000}, disconnecting_timeout=5.0)
+    gate = driver.gate()
+    heard: list[Any] = []
+
+    @driver.core.on("x")
+    async def slow(socket: Socket, number: int) -> None:
+        await gate
+        heard.append(number)
+
+    driver.core.on("disconnect", lambda socket, reason: heard.append(reason))
+    client, socket = driver.join(transport)
+    for number in range(1, 5):
+        client.emit("x", number)
+    assert socket.conn.paused
+    client.lose()
+    driver.advance(4.9)
+    assert socket.client.parked > 1000
+    driver.advance(0.2)
+    # What is in hand goes on; the rest is not even kept.
+    assert 0 < socket.client.parked < 300
+    assert not socket.connected
+    driver.open(gate)
+    assert heard == [1, "transport close" if transport == "websocket" else "transport error"]
+    assert socket.client.parked == 0
+
+
+def test_what_an_expelled_socket_parked_no_longer_holds_the_others_back() -> None:
+    driver = drive_app(hooks={"max_parked": 1000})
+    gate = driver.gate()
+    heard: list[Any] = []
+
+    @driver.core.of("/slow").on("x")
+    async def slow(socket: Socket) -> None:
+        await gate
+        heard.append("slow")
+
+    driver.core.on("x", lambda socket: heard.append("quick"))
+    client, socket = driver.join()
+    client.connect("/slow")
+    for _ in range(4):
+        client.emit("x", namespace="/slow")
+    assert socket.conn.paused
+    other = next(iter(driver.core.of("/slow").sockets.values()))
+    other.disconnect()
+    driver.settle()
+    assert not socket.conn.paused
+    client.emit("x")
+    driver.open(gate)
+    assert heard == ["quick", "slow"]
+    assert socket.client.parked == 0

@@ -210,6 +210,99 @@ def test_new_namespaces_are_told(waits: bool) -> None:
     assert len(driver.failures) == 2
 
 
+# -- hooks that are cancelled
+
+
+class Hooks:
+    """A server on which one hook waits and is then cancelled: that must be a no, for nobody else would give one."""
+
+    def __init__(self, name: str) -> None:
+        self.driver = drive_app(hooks={name: self.wait} if name in ("allow_request", "fallback") else None)
+        self.gate = self.driver.gate()
+        if name == "middleware":
+            self.driver.core.use(self.wait)
+        elif name == "predicate":
+            self.driver.core.of(self.wait)
+
+    async def wait(self, *args: Any) -> Any:
+        await self.gate
+
+    def cancel(self) -> None:
+        [task] = self.driver.runtime.unfinished
+        self.driver.runtime.cancel(task)
+        assert task.error is not None, "the cancellation was swallowed"
+        self.driver.settle()
+        assert self.driver.failures == []
+        assert self.driver.runtime.unfinished == []
+
+
+@BOTH
+def test_a_middleware_that_is_cancelled_refuses(transport: str) -> None:
+    hooks = Hooks("middleware")
+    client = hooks.driver.client(transport)
+    client.send("40")
+    assert client.take() == []
+    hooks.cancel()
+    assert client.take() == ['44{"message":"Internal server error"}']
+
+
+def test_a_predicate_that_is_cancelled_says_no() -> None:
+    hooks = Hooks("predicate")
+    hooks.driver.core.of(lambda name, auth: name == "/x")
+    client = hooks.driver.client("websocket")
+    client.send("40/x,", "40/y,")
+    [one, other] = hooks.driver.runtime.unfinished
+    hooks.driver.runtime.cancel(one)
+    hooks.driver.settle()
+    # The next dynamic namespace is asked, as after any other no.
+    assert [packet[:5] for packet in client.take() if isinstance(packet, str)] == ["40/x,"]
+    hooks.driver.runtime.cancel(other)
+    hooks.driver.settle()
+    assert client.take() == ['44/y,{"message":"Invalid namespace"}']
+    assert None not in (one.error, other.error)
+    assert hooks.driver.failures == []
+
+
+@BOTH
+def test_allow_request_that_is_cancelled_refuses(transport: str) -> None:
+    hooks = Hooks("allow_request")
+    client = hooks.driver.client(transport)
+    assert client.opening.response is None
+    hooks.cancel()
+    assert client.opening.status == 403
+    assert client.opening.code == 4
+
+
+def test_a_fallback_that_is_cancelled_is_an_error() -> None:
+    hooks = Hooks("fallback")
+    call = fetch(hooks.driver)
+    assert call.response is None
+    hooks.cancel()
+    assert (call.status, call.body) == (500, "Internal Server Error")
+
+
+@pytest.mark.parametrize("name", ["middleware", "predicate", "allow_request", "fallback"])
+def test_a_hook_that_is_dropped_says_nothing(name: str) -> None:
+    """Whoever throws the coroutine away runs nothing any more, so there is nobody who could send an answer."""
+    hooks = Hooks(name)
+    if name == "fallback":
+        call = fetch(hooks.driver)
+    else:
+        client = hooks.driver.client("websocket")
+        call = client.opening
+        if name != "allow_request":
+            client.send("40" if name == "middleware" else "40/x,")
+            assert client.take() == []
+    [task] = hooks.driver.runtime.unfinished
+    hooks.driver.runtime.wakes.clear()
+    before = call.response, list(call.frames)
+    task.leave()
+    task.run.close()
+    task.done = True
+    hooks.driver.settle()
+    assert (call.response, call.frames) == before
+
+
 # -- allow_request
 
 

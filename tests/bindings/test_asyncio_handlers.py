@@ -246,6 +246,21 @@ async def test_parked_events_stop_the_reading_and_nothing_is_lost() -> None:
         assert not socket.conn.paused
 
 
+async def test_a_middleware_whose_task_is_cancelled_refuses() -> None:
+    async with serving() as live:
+
+        @live.io.use
+        async def cancelled(socket: Socket) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await asyncio.sleep(10)
+
+        client = await live.websocket()
+        await client.send("40")
+        assert await client.receive() == '44{"message":"Internal server error"}'
+
+
 async def test_middlewares_refuse_and_accept_on_the_same_session() -> None:
     async with serving() as live:
 

@@ -323,12 +323,34 @@ async def test_clients_that_join_no_namespace_are_let_go() -> None:
         assert live.sessions == 0
 
 
-async def test_too_many_that_join_no_namespace_get_503() -> None:
+async def test_a_crowd_that_joins_no_namespace_locks_nobody_out() -> None:
+    async with serving(max_unconnected=3, close_timeout=0.1) as live:
+        crowd = [await live.client(transport) for transport in (*TRANSPORTS, *TRANSPORTS)]
+        assert live.sessions == 3
+        assert (await crowd[0].ended(), crowd[0].sid in live.io.engine.sessions) == (1006, False)
+        await live.check_fresh_client()
+        assert await crowd[1].ended() == 1005
+        await crowd[3].join()
+        await live.check_fresh_client()
+
+
+async def test_too_many_that_wait_for_their_answer_get_503() -> None:
     async with serving(max_unconnected=3) as live:
+        go = asyncio.Event()
+
+        @live.io.use
+        async def wait(socket: Socket) -> None:
+            await go.wait()
+
         clients = [await live.polling() for _ in range(3)]
+        for client in clients:
+            await client.send("40")
         connection = await live.connect()
         assert (await connection.request("GET", "/socket.io/?EIO=4&transport=polling")).status == 503
-        await clients[0].join()
+        go.set()
+        packet = await clients[0].receive()
+        assert isinstance(packet, str)
+        assert packet.startswith("40")
         assert (await connection.request("GET", "/socket.io/?EIO=4&transport=polling")).status == 200
 
 
@@ -344,6 +366,43 @@ async def test_a_dead_client_is_noticed(transport: str) -> None:
         await client.ended()
         assert reasons == ["ping timeout"]
         assert 0.35 < time.monotonic() - begun < 1.5
+
+
+@pytest.mark.parametrize("way", ["closes", "resets", "polling"])
+async def test_a_client_that_is_gone_is_noticed_while_it_is_not_read(way: str) -> None:
+    """Its events wait for handlers, so nobody reads the end of it; a ping finds it."""
+    options: dict[str, Any] = {"ping_interval": 0.2, "ping_timeout": 0.1, "disconnecting_timeout": 0.1}
+    async with serving(max_parked=10_000, **options) as live:
+        go = asyncio.Event()
+        heard: list[Any] = []
+
+        @live.io.on("number")
+        async def number(socket: Socket, value: int, filler: str) -> None:
+            await go.wait()
+            heard.append(value)
+
+        live.io.on("disconnect", lambda socket, reason: heard.append(reason))
+        client = await live.client("polling" if way == "polling" else "websocket")
+        await client.join()
+        (socket,) = live.io.sockets.sockets.values()
+        await client.send(*(f'42["number",{value},"{KILOBYTE}"]' for value in range(20)))
+        assert await settled(lambda: socket.conn.paused)
+        if isinstance(client, Polling):
+            # A POST that has no answer, and no poll: nothing of the client is awaited but that it comes again.
+            connection = await client.connect()
+            body = b'42["number",20,""]'
+            await connection.send(head("POST", client.target("polling"), length=len(body)) + body)
+            assert await settled(lambda: socket.conn.polling.begun)
+            await client.hang_up()
+        elif way == "resets":
+            client.socket.connection.reset()
+        else:
+            await client.hang_up()
+        assert await settled(lambda: live.sessions == 0 and not live.io._wire.connections)
+        assert await settled(lambda: not socket.connected)
+        go.set()
+        assert await settled(lambda: len(heard) == 2)
+        assert heard == [0, "ping timeout" if way == "polling" else "transport close"]
 
 
 async def test_slow_requests_are_cut_off() -> None:

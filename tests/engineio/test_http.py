@@ -70,6 +70,19 @@ def with_cors(origins: Literal["*"] | tuple[str, ...], **options: Any) -> Engine
 # What is let through
 
 
+def test_the_limit_on_parts_of_the_query_is_exact() -> None:
+    """Each part costs a dozen times its size for as long as the session lives."""
+    many = "".join(f"&{number}=%41+{number}" for number in range(98))
+    asked = request(OPEN + many)
+    assert verdict(asked) == Open("polling")
+    assert len(asked.query) == 100
+    assert asked.query["97"] == "A 97"
+    assert isinstance(verdict(request(OPEN + many + "&98")), Refuse)
+    # Whoever else answers requests does not get more of it either.
+    foreign = Request("GET", "/elsewhere?" + "&".join(f"{number}=x" for number in range(8000)), [HOST])
+    assert list(foreign.query) == [str(number) for number in range(100)]
+
+
 def test_open() -> None:
     assert verdict(request(OPEN)) == Open("polling")
     assert verdict(request(SOCKET, upgrade=True)) == Open("websocket")
@@ -255,6 +268,20 @@ ERRORS: dict[str, tuple[Request, EngineConfig, int, str, dict[str, Any]]] = {
         3,
         "Bad request",
         {"name": "UPGRADE_NOT_ALLOWED"},
+    ),
+    "too many parts of the query": (
+        request(OPEN + "&a" * 99),
+        PLAIN,
+        3,
+        "Bad request",
+        {"name": "QUERY_TOO_LONG"},
+    ),
+    "too many empty parts of the query": (
+        request("&" * 100 + SOCKET + "&sid=poll", upgrade=True),
+        PLAIN,
+        3,
+        "Bad request",
+        {"name": "QUERY_TOO_LONG"},
     ),
     "foreign origin": (
         request(OPEN, "GET", EVIL),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sioproto import HttpCompression, LocalProtocolError
 from sioproto.engineio import EngineServer, MessageReceived, ObserverFailed, SessionClosed, SessionOpened, State
+from sioproto.frame import FRAME_COST
 from tests.virtual import EngineDriver, drive_engine, living, payload
 
 if TYPE_CHECKING:
@@ -993,19 +994,20 @@ def test_a_closing_session_pings_no_more(transport: str) -> None:
 
 
 def test_a_poll_that_never_comes() -> None:
-    driver = drive_engine(max_send_buffer=1000)
+    driver = drive_engine(max_send_buffer=1000 + FRAME_COST)
     client = driver.client(polls=False)
     assert client.session.send("x" * 999)
     driver.settle()
     assert client.session.queued == 1000
+    assert client.session.weight == 1000 + FRAME_COST
     client.session.send("")
     driver.settle()
     assert ends(driver) == [("transport error", "slow consumer")]
-    assert client.session.queued == 0
+    assert client.session.queued == client.session.weight == 0
 
 
 def test_a_websocket_that_takes_nothing() -> None:
-    driver = drive_engine(max_send_buffer=1000)
+    driver = drive_engine(max_send_buffer=1000 + FRAME_COST)
     client = driver.client("websocket")
     client.block()
     client.session.send("x" * 999)
@@ -1030,6 +1032,22 @@ def test_a_client_that_takes_is_never_slow(transport: str) -> None:
     assert ends(driver) == []
 
 
+@BOTH
+def test_tiny_packets_have_their_weight_as_well(transport: str) -> None:
+    """Answers of a few bytes cost many times that in memory while nobody takes them."""
+    driver = drive_engine(max_send_buffer=10_000)
+    client = driver.client(transport, polls=False)
+    if transport == "websocket":
+        client.block()
+    sent = 0
+    while client.session.send("30[]"):
+        driver.settle()
+        sent += 1
+        assert sent < 100
+    assert sent == 10_000 // (len("430[]") + FRAME_COST) + 1
+    assert ends(driver) == [("transport error", "slow consumer")]
+
+
 def test_a_slow_consumer_is_noticed_within_the_turn() -> None:
     driver = drive_engine(max_send_buffer=1000, drain_mark=100)
     client = driver.client("websocket")
@@ -1044,7 +1062,7 @@ def test_a_slow_consumer_is_noticed_within_the_turn() -> None:
 
 @BOTH
 def test_a_ping_may_be_one_byte_too_many(transport: str) -> None:
-    driver = drive_engine(max_send_buffer=100, drain_mark=50)
+    driver = drive_engine(max_send_buffer=100 + 2 * FRAME_COST, drain_mark=50)
     client = driver.client(transport, polls=False)
     if transport == "websocket":
         client.block()
@@ -1143,21 +1161,92 @@ def test_a_pong_is_not_overdue_while_we_do_not_listen(transport: str) -> None:
 
 
 @BOTH
-def test_a_ping_that_falls_into_a_pause(transport: str) -> None:
+def test_pings_go_on_while_we_do_not_listen(transport: str) -> None:
+    """So a client that is still there does not give us up, and the end of one that is gone is noticed."""
     driver = drive_engine()
     client = driver.client(transport, pongs=False)
     client.session.pause()
     driver.advance(25.0)
-    assert client.log[-1] == "2"
-    driver.advance(1000.0)
     assert client.log.count("2") == 1
+    driver.advance(200.0)
+    assert client.log.count("2") == 11
+    assert ends(driver) == []
     client.session.resume()
     driver.settle()
     client.send("3")
     driver.advance(24.9)
     assert ends(driver) == []
     driver.advance(0.2)
-    assert client.log.count("2") == 2
+    assert client.log.count("2") == 12
+
+
+def test_a_poll_that_goes_away_is_noticed_while_we_do_not_listen() -> None:
+    driver = drive_engine()
+    client = driver.client()
+    client.session.pause()
+    client.lose()
+    assert ends(driver) == [("transport error", "poll connection closed prematurely")]
+
+
+@pytest.mark.parametrize("pings", [0, 3])
+def test_a_ping_that_nobody_comes_for_ends_a_paused_session(pings: int) -> None:
+    """Polls are taken even then, so it is the client who does not listen."""
+    driver = drive_engine()
+    client = driver.client(pongs=False)
+    client.session.pause()
+    post = client.post("4a")
+    if pings:
+        driver.advance(25.0 + 20.0 * (pings - 1))
+    client.polls = False
+    driver.advance(25.0 if pings == 0 else 20.0)
+    assert client.log.count("2") == pings + 1  # in the poll that was held
+    driver.advance(39.9)
+    assert ends(driver) == []
+    driver.advance(0.2)
+    assert ends(driver) == [("ping timeout", None)]
+    assert client.log.count("2") == pings + 1
+    assert post.status == 400
+
+
+def test_a_late_wake_up_gives_the_poll_its_time_as_well() -> None:
+    driver = drive_engine()
+    client = driver.client(polls=False)
+    client.poll()
+    client.session.pause()
+    driver.advance(45.0)
+    assert client.session.outbox
+    driver.oversleep(60.0)
+    assert ends(driver) == []
+    driver.advance(20.1)
+    assert ends(driver) == [("ping timeout", None)]
+
+
+def test_a_blocked_websocket_gets_one_ping_while_we_do_not_listen() -> None:
+    """Its peer may be waiting for us to read. That it is gone shows in what waits to be sent."""
+    driver = drive_engine()
+    client = driver.client("websocket", pongs=False)
+    client.session.pause()
+    client.block()
+    driver.advance(1000.0)
+    assert ends(driver) == []
+    client.unblock()
+    assert client.log.count("2") == 1
+
+
+def test_every_pong_to_a_ping_of_ours_has_room_in_one_payload() -> None:
+    """A client whose POST is not answered keeps its pongs for the next one."""
+    driver = drive_engine(max_control_packets=2)
+    client = driver.client(pongs=False)
+    client.session.pause()
+    held = client.post("4a")
+    driver.advance(25.0 + 20.0 * 6)
+    assert client.log.count("2") == 7
+    client.session.resume()
+    driver.advance(0.0)
+    assert held.status == 200
+    assert client.post(*["3"] * 9).status == 200
+    assert client.post(*["3"] * 3).status == 400
+    assert ends(driver) == [("parse error", "too many packets other than messages in one payload")]
 
 
 def test_a_pause_outlives_the_upgrade() -> None:

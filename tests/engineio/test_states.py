@@ -155,7 +155,7 @@ class Walk(RuleBasedStateMachine):
 
     @initialize(transport=st.sampled_from(["polling", "websocket"]))
     def open(self, transport: str) -> None:
-        self.driver = drive_engine(max_send_buffer=300, drain_mark=50, decode_slice=2, max_control_packets=4)
+        self.driver = drive_engine(max_send_buffer=700, drain_mark=50, decode_slice=2, max_control_packets=4)
         self.connect(transport)
 
     def connect(self, transport: str) -> None:

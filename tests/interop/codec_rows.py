@@ -238,6 +238,7 @@ ROWS: dict[str, Callable[[Difference], bool]] = {
     "integers that a double cannot hold": rounded_integers,
     "numbers that overflow": overflow,
     "deep nesting": refusal("stream", "invalid payload: JSON nests too deep"),
+    "many arrays and objects": refusal("stream", "invalid payload: JSON holds too many arrays and objects"),
     "controls in the name of a namespace": refusal("stream", "invalid namespace name"),
     "long names, many arguments": refusal(
         "stream", "namespace name too long", "event name too long", "too many arguments"

@@ -29,7 +29,7 @@ from sioproto.socketio.json import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 STRICT = StrictJson()
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
@@ -131,7 +131,7 @@ def test_takes(text: str) -> None:
 
 
 def test_a_raised_depth_limit_reaches_as_far_as_the_stack() -> None:
-    deep = StrictJson(max_depth=1_000_000)
+    deep = StrictJson(max_depth=1_000_000, max_containers=1_000_000)
     assert deep.loads(nested(200)) == json.loads(nested(200))
     with pytest.raises(JsonError, match="invalid JSON"):
         deep.loads(nested(500_000))
@@ -214,8 +214,8 @@ def test_whatever_foreign_loads_raises_is_invalid_json(error: Exception) -> None
 
 
 def test_limits_are_checked_before_foreign_loads() -> None:
-    foreign = StrictJson(loads=lambda text: pytest.fail("called"), max_depth=5)
-    for text in (nested(6), "1" * 310, '["",' + "1" * 310 + "]"):
+    foreign = StrictJson(loads=lambda text: pytest.fail("called"), max_depth=5, max_containers=8)
+    for text in (nested(6), "1" * 310, '["",' + "1" * 310 + "]", "[[],[],[],[],[],[],[],[]]"):
         with pytest.raises(JsonError):
             foreign.loads(text)
     assert StrictJson(loads=json.loads).loads('["' + "1" * 400 + '"]') == ["1" * 400]
@@ -229,6 +229,48 @@ def test_loads_without_the_scanner_in_c(monkeypatch: pytest.MonkeyPatch) -> None
     for text in ("[1\u0661]", "[1.\u0661]", "[1e400]", "[NaN]"):
         with pytest.raises(ValueError, match=r"^$"):
             scan(text, 0)
+
+
+@pytest.mark.parametrize("limit", [1, 7, 500])
+@pytest.mark.parametrize("unit", ["[]", "{}", '{"a":0}'])
+def test_the_limit_on_containers_is_exact(limit: int, unit: str) -> None:
+    codec = StrictJson(max_containers=limit)
+    value = json.loads(unit)
+    assert codec.loads("[" + ",".join([unit] * (limit - 1)) + "]") == [value] * (limit - 1)
+    assert codec.loads("21[" + ",".join([unit] * (limit - 1)) + "]", 2) == [value] * (limit - 1)
+    with pytest.raises(JsonError, match=r"^JSON holds too many arrays and objects$"):
+        codec.loads("[" + ",".join([unit] * limit) + "]")
+
+
+def test_brackets_in_strings_are_no_containers() -> None:
+    codec = StrictJson(max_containers=2)
+    for string in ("[{" * 500, '\\"[[' * 50, "\\\\" * 20 + "[[["):
+        assert codec.loads(f'[["{string}"]]') == json.loads(f'[["{string}"]]')
+        with pytest.raises(JsonError, match="too many arrays and objects"):
+            codec.loads(f'[["{string}"],[]]')
+
+
+def test_a_crowd_of_containers_by_default() -> None:
+    assert len(STRICT.loads("[" + "[]," * 49_998 + "[]]")) == 49_999
+    with pytest.raises(JsonError, match="too many arrays and objects"):
+        STRICT.loads("[" + "[]," * 49_999 + "[]]")
+
+
+@given(JSON)
+def test_containers_are_counted_as_they_are(value: Any) -> None:
+    text = json.dumps(value, ensure_ascii=False)
+    number = len(list(containers_of(value)))
+    assert StrictJson(max_containers=max(number, 1)).loads(text) == value
+    if number > 1:
+        with pytest.raises(JsonError):
+            StrictJson(max_containers=number - 1).loads(text)
+
+
+def containers_of(value: Any) -> Iterator[Any]:
+    if isinstance(value, list | dict):
+        yield value
+        for inner in value if isinstance(value, list) else value.values():
+            yield from containers_of(inner)
 
 
 # Dumping

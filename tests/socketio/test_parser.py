@@ -304,6 +304,10 @@ REFUSED: dict[str, tuple[str, str]] = {
     "an integer too long": ('2["e",' + "1" * 310 + "]", "invalid payload: invalid JSON"),
     "a payload too deep": ('2["e",' + "[" * 100 + "]" * 101, "invalid payload: JSON nests too deep"),
     "a payload too deep by far": ("2" + "[" * 100_000, "invalid payload: JSON nests too deep"),
+    "a payload of too many arrays": (
+        '2["e",[' + "[]," * 50_000 + "0]]",
+        "invalid payload: JSON holds too many arrays and objects",
+    ),
     "a CONNECT with null": ("0null", "invalid payload"),
     "a CONNECT with an array": ("0[]", "invalid payload"),
     "a CONNECT with a string": ('0"token"', "invalid payload"),
@@ -479,11 +483,11 @@ def test_attachments_count_against_the_payload_limit_together() -> None:
 
 
 def test_limits_are_those_of_the_parser() -> None:
-    parser = Parser(max_arguments=1, max_depth=2, max_event_name=3, max_namespace_name=4)
+    parser = Parser(max_arguments=1, max_depth=3, max_containers=3, max_event_name=3, max_namespace_name=4)
     decoder = parser.decoder()
-    for message in ('2["abc",[]]', '2/abc,["e"]', "31[1]"):
+    for message in ('2["abc",[]]', '2/abc,["e"]', "31[1]", '2["e",[[]]]'):
         assert decoder.feed(message) is not None
-    for message in ('2["e",1,2]', '2["e",[[]]]', '2["abcd"]', '2/abcd,["e"]', "31[1,2]"):
+    for message in ('2["e",1,2]', '2["e",[[[]]]]', '2["e",[{},{}]]', '2["abcd"]', '2/abcd,["e"]', "31[1,2]"):
         with pytest.raises(ParseError):
             decoder.feed(message)
 

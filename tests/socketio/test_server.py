@@ -292,23 +292,88 @@ def test_the_connect_timeout_is_over_with_the_first_namespace() -> None:
     client.connect()
 
 
-def test_too_many_sessions_that_never_connected() -> None:
+@BOTH
+def test_too_many_sessions_that_never_connected(transport: str) -> None:
+    """The one that has done nothing for the longest gives way, so that nobody can lock others out."""
+    driver = drive_sockets(max_unconnected=3)
+    crowd = [driver.client(transport) for _ in range(3)]
+    reasons = [session_reasons(client) for client in crowd]
+    late = driver.client(transport)
+    assert reasons == [["forced close"], [], []]
+    assert crowd[0].over
+    later = driver.client(transport)
+    assert reasons == [["forced close"], ["forced close"], []]
+    # Whoever joins is not one of them any more.
+    crowd[2].connect()
+    late.connect()
+    clients = [driver.client(transport) for _ in range(5)]
+    assert later.over
+    assert [client.over for client in clients] == [True, True, False, False, False]
+    assert len(driver.engine.sessions) == 5
+    clients[2].send("1") if transport == "polling" else clients[2].lose()
+    assert driver.client(transport).session.open
+    assert [client.over for client in clients[3:]] == [False, False]
+
+
+def test_a_crowd_of_silent_sessions_is_bounded() -> None:
+    driver = drive_sockets(max_unconnected=10)
+    for _ in range(100):
+        driver.client("websocket")
+        driver.client(polls=False)
+    assert len(driver.engine.sessions) == 10
+    driver.advance(45.1)
+    assert driver.engine.sessions == {}
+    assert living(driver.core.timers) == {}
+
+
+def test_sessions_that_wait_for_an_answer_give_way_to_nobody() -> None:
     driver = drive_sockets(max_unconnected=2)
-    first, second = driver.client(), driver.client("websocket")
+    driver.accepts = False
+    first, second = driver.client("websocket"), driver.client("websocket")
+    first.send("40")
+    second.send("40", "40/none,")
     assert driver.client().opening.status == 503
     assert driver.client("websocket").opening.status == 503
-    first.connect()
+    # Refused, it has to make room for others, but it may ask again before they come.
+    (ticket, other) = [event.ticket for event in driver.told(ConnectAsked)]
+    driver.core.refuse(ticket, "no")
+    driver.settle()
+    first.send("40")
+    assert driver.client().opening.status == 503
+    driver.core.refuse(other, "no")
+    driver.settle()
     third = driver.client()
     assert third.session.open
-    assert driver.client().opening.status == 503
-    second.lose()
+    assert second.over
+    driver.core.accept(driver.told(ConnectAsked)[-1].ticket)
+    driver.settle()
     assert driver.client().session.open
-    # Whoever was in a namespace once counts no more.
-    first.send("41")
-    assert driver.client().opening.status == 503
+    assert third.session.open
     driver.core.stop_accepting()
     third.send("1")
     assert driver.client().opening.status == 503
+
+
+def test_whoever_was_in_a_namespace_once_counts_no_more() -> None:
+    driver = drive_sockets(max_unconnected=1)
+    client = driver.client()
+    client.connect()
+    client.send("41")
+    assert driver.client().session.open
+    client.send("40/none,")
+    other = driver.client()
+    assert other.session.open
+    assert client.session.open
+
+
+def test_an_overdue_session_does_not_linger() -> None:
+    driver = drive_sockets(ping_interval=100.0)
+    client = driver.client(polls=False)
+    reasons = session_reasons(client)
+    driver.advance(45.1)
+    assert reasons == ["forced close"]
+    assert driver.engine.sessions == {}
+    assert living(driver.core.timers) == {}
 
 
 # -- what may come when

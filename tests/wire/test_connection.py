@@ -852,7 +852,7 @@ def test_the_peers_close_is_echoed_and_told_once(bench: Bench) -> None:
     ],
 )
 def test_a_failure_is_told_to_both_sides(bench: Bench, data: bytes, code: int) -> None:
-    peer = open_websocket(bench).send(text("before") + data + text("behind"))
+    peer = open_websocket(bench).send(text("before") + data + text("behind")).advance(0.02)
     assert peer.sent[:1] == b"\x88"
     assert int.from_bytes(peer.sent[2:4], "big") == code
     assert bench.core.log[1] == ("message", "before")
@@ -863,6 +863,21 @@ def test_a_failure_is_told_to_both_sides(bench: Bench, data: bytes, code: int) -
     # The peer may still be sending: it should see the close frame rather than a reset.
     assert not peer.closed
     assert peer.send(b"x" * 1000).advance(5.1).closed
+
+
+def test_a_flood_of_fragments_lets_others_have_their_turn(bench: Bench) -> None:
+    peer = open_websocket(bench)
+    flood = frame(0x01, b"a") + frame(0x00, b"") * 500 + frame(0x80, b"b")
+    peer.send(flood + text("behind"))
+    assert bench.core.log[1:] == []
+    assert not peer.connection.reading
+    bench.peer().send(get())
+    peer.advance(0.0045)
+    assert bench.core.log[-2:] == [("message", "ab"), ("message", "behind")]
+    assert peer.connection.reading
+    assert peer.connection.timer is None
+    peer.send(text("later"))
+    assert bench.core.log[-1] == ("message", "later")
 
 
 def test_the_core_closes_after_its_frames(bench: Bench) -> None:

@@ -14,7 +14,8 @@ from wsproto.events import BytesMessage, TextMessage
 from wsproto.frame_protocol import FrameProtocol, Opcode
 
 from sioproto.errors import LocalProtocolError
-from sioproto_wire.websocket import WebSocketState, WebSocketWire, unmask
+from sioproto_wire.masking import unmask
+from sioproto_wire.websocket import WebSocketState, WebSocketWire
 
 OPEN, CLOSING, CLOSED = WebSocketState
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
@@ -289,6 +290,60 @@ def test_too_many_fragments_are_1008() -> None:
     assert_failed(wire, 1008)
 
 
+def test_a_flood_of_fragments_is_read_in_turns() -> None:
+    """Each costs much more than its six bytes, and a whole message has a limit of its own."""
+    wire = make(max_fragments=10_000)
+    flood = frame(TEXT, b"a", final=False) + frame(CONTINUATION, b"", final=False) * 1000 + frame(CONTINUATION, b"b")
+    messages = wire.receive(flood + frame(TEXT, b"whole"))
+    turns = 1
+    while wire.pending:
+        assert messages == []
+        messages = wire.receive(b"")
+        turns += 1
+    assert messages == ["ab", "whole"]
+    assert turns == 1001 // 125 + 1
+    assert (wire.state, wire._held, wire._message) == (OPEN, None, None)
+
+
+def test_what_comes_while_fragments_are_pending_is_read_behind_them() -> None:
+    wire = make()
+    wire.receive(frame(BINARY, b"a", final=False) + frame(CONTINUATION, b"", final=False) * 125)
+    assert wire.pending
+    assert wire.receive(frame(CONTINUATION, b"b") + frame(PING, b"late")) == [b"ab"]
+    assert not wire.pending
+    assert answers(wire.take()) == [(PONG, b"late")]
+
+
+def test_whole_messages_and_control_frames_take_no_turns() -> None:
+    wire = make()
+    start = frame(BINARY, b"a", final=False)
+    assert wire.receive((frame(TEXT, b"x") + frame(PING)) * 1000) == ["x"] * 1000
+    assert wire.receive((start + frame(PONG) + frame(CONTINUATION)) * 124) == [b"a"] * 124
+    assert not wire.pending
+    assert wire.receive((start + frame(PONG) + frame(CONTINUATION)) * 126) == [b"a"] * 124
+    assert wire.pending
+    assert wire.receive(b"") == [b"a"] * 2
+
+
+def test_nothing_is_pending_where_a_turn_ends_with_the_bytes() -> None:
+    wire = make()
+    wire.receive(frame(BINARY, b"a", final=False) + frame(CONTINUATION, final=False) * 124)
+    assert not wire.pending
+    assert wire.receive(frame(CONTINUATION, b"b") + frame(BINARY, b"c", final=False) * 2) == [b"ab"]
+    assert (wire.state, wire.pending) == (CLOSED, False)
+
+
+def test_after_our_close_frame_no_fragment_is_looked_at() -> None:
+    wire = make()
+    wire.receive(frame(TEXT, b"a", final=False))
+    wire.close(1000)
+    wire.take()
+    assert wire.receive(frame(CONTINUATION, b"\xff", final=False) * 500 + frame(CONTINUATION)) == []
+    assert wire.receive(frame(TEXT, b"b", final=False) + frame(PING, b"p")) == []
+    assert (wire.state, wire.pending) == (CLOSING, False)
+    assert answers(wire.take()) == [(PONG, b"p")]
+
+
 @given(
     limit=st.integers(0, 2000),
     sizes=st.lists(st.integers(0, 700), min_size=1, max_size=12),
@@ -341,7 +396,7 @@ def test_an_idle_connection_is_lean() -> None:
     wire.receive(frame(TEXT, b"partial")[5:])
     wire.take()
     kept = {name for name in WebSocketWire.__slots__ if getattr(wire, name)}
-    assert kept == {"max_payload", "max_fragments", "state", "_short", "_need"}
+    assert kept == {"max_payload", "max_fragments", "state", "_mask", "_body", "_unmask", "_short", "_plain", "_need"}
     assert sys.getsizeof(wire) < 300
     assert not hasattr(wire, "__dict__")
 

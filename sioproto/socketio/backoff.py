@@ -1,0 +1,42 @@
+"""How long to wait before a lost connection is tried again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sioproto.config import ClientConfig
+
+
+class Backoff:
+    """Delays that double up to a longest one, each spread by chance so that clients do not come back all at once.
+
+    A delay varies by ``randomization_factor`` in both directions and is never above the longest one, at which it varies
+    downwards. (The JavaScript client cuts off after spreading, so that from its fifth attempt on all clients of a
+    server that went away knock in step.)
+    """
+
+    __slots__ = ("_config", "_jitter", "attempts")
+
+    def __init__(self, config: ClientConfig, jitter: Callable[[], float]) -> None:
+        self._config = config
+        self._jitter = jitter
+        self.attempts = 0
+        """How many delays were asked for since the last ``reset``."""
+
+    def next_delay(self) -> float:
+        """Returns the seconds to wait before the next attempt, and counts it."""
+        config = self._config
+        longest = config.reconnection_delay_max
+        # The exponent is bounded, or a client that is away for a day would overflow a float.
+        delay = min(config.reconnection_delay * 2.0 ** min(self.attempts, 30), longest)
+        self.attempts += 1
+        spread = config.randomization_factor * delay
+        lowest, highest = delay - spread, min(delay + spread, longest)
+        return lowest + self._jitter() * (highest - lowest)
+
+    def reset(self) -> None:
+        """Begins anew with the shortest delay."""
+        self.attempts = 0

@@ -1,0 +1,198 @@
+"""Who sees both ends of a session: what one side wrote, the other side gets, in that order, each message once.
+
+A server's session and a client's engine are each watched above every transport, so that polling, WebSocket and the
+upgrade between them are all below. The two halves of a pair find each other by the id of the session.
+
+Both are watched by becoming a ``Watched`` subclass of what they are, in place. Observers of packets would see the same,
+at several times the cost on the road that every message takes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, ClassVar
+
+from sioproto.engineio.client import EngineClient
+from sioproto.engineio.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sioproto.engineio.link import Link
+    from sioproto.frame import Frame
+
+REMEMBERED = 1000
+"""Sessions that ended and whose last messages a client may still get."""
+
+
+class Half:
+    """One side of a session: what it wrote and what has not arrived at the other side."""
+
+    __slots__ = ("_broken", "name", "peer", "written")
+
+    def __init__(self, name: str, broken: Callable[[str], object]) -> None:
+        self.name = name
+        self.written: deque[Frame] = deque()
+        """Packets of all kinds; only messages are compared."""
+        self.peer: Half | None = None
+        self._broken = broken
+
+    def got(self, message: str | bytes) -> None:
+        """A message arrived, a ``str`` with its type digit; it has to be the next one that the other side wrote."""
+        peer = self.peer
+        if peer is None:
+            return
+        written = peer.written
+        while written:
+            data = written.popleft().data
+            if data == message:
+                return
+            if not isinstance(data, str) or data.startswith("4"):
+                self._broken(f"{self.name} got {message!r} where {peer.name} wrote {data!r}")
+                return
+        self._broken(f"{self.name} got {message!r}, which {peer.name} did not write, or not once more")
+
+    def excuse(self) -> None:
+        """Looks away: a network that repeats requests is beyond what the protocol promises."""
+        for half in (self, self.peer):
+            if half is not None:
+                half.peer = None
+                half._broken = _ignore
+
+
+class WatchedSession(Session):
+    """A session of a server that is watched. Each world has a subclass of its own, with its own ``halves``."""
+
+    __slots__ = ()
+    halves: ClassVar[dict[Session, Half]]
+
+    def write(self, frames: Sequence[Frame]) -> bool:
+        """Queues encoded packets; see ``Session.write``."""
+        # Beforehand, as much as queues may be handed over from within the call.
+        written = self.halves[self].written
+        if self.open:
+            written.extend(frames)
+        return Session.write(self, frames)
+
+    def receive_messages(self, messages: Sequence[str | bytes]) -> None:
+        """Takes messages of a WebSocket; see ``Session.receive_messages``."""
+        for message in messages:
+            if isinstance(message, str) and message.startswith("4") and self.open:
+                self.halves[self].got(message)
+            Session.receive_messages(self, (message,))
+
+    def receive_packet(self, packet: str | bytes) -> None:
+        """Takes a packet; see ``Session.receive_packet``."""
+        if self.open and (not isinstance(packet, str) or packet.startswith("4")):
+            self.halves[self].got(packet)
+        Session.receive_packet(self, packet)
+
+
+class WatchedEngine(EngineClient):
+    """A client's engine that is watched. Each world has a subclass of its own, with its own ``halves``."""
+
+    __slots__ = ()
+    halves: ClassVar[dict[EngineClient, Half]]
+    witness: ClassVar[Witness]
+
+    def write(self, frames: Sequence[Frame]) -> bool:
+        """Queues encoded packets; see ``EngineClient.write``."""
+        if self.open and not self.expired:
+            self.half.written.extend(frames)
+        return EngineClient.write(self, frames)
+
+    def receive_messages(self, link: Link, messages: Sequence[str | bytes]) -> None:
+        """Takes messages of a WebSocket; see ``EngineClient.receive_messages``."""
+        if len(messages) == 1 and isinstance(messages[0], str) and link is self.link and self.open:
+            # The one hot road: the message that is expected.
+            peer = self.halves[self].peer
+            if peer is not None and peer.written and peer.written[0].data == messages[0]:
+                peer.written.popleft()
+                EngineClient.receive_messages(self, link, messages)
+                return
+        for message in messages:
+            if isinstance(message, str) and message.startswith("4") and link is self.link and self.open:
+                self.half.got(message)
+            EngineClient.receive_messages(self, link, (message,))
+
+    def receive_packet(self, packet: str | bytes) -> None:
+        """Takes a packet; see ``EngineClient.receive_packet``."""
+        if self.open and (not isinstance(packet, str) or packet.startswith("4")):
+            self.half.got(packet)
+        EngineClient.receive_packet(self, packet)
+
+    @property
+    def half(self) -> Half:
+        """Its half, which knows the other one as soon as the session's id is known."""
+        half = self.halves[self]
+        if half.peer is None and self.id:
+            self.witness.introduce(half, self.id)
+        return half
+
+
+class Witness:
+    """The halves of all sessions of a world."""
+
+    def __init__(self, broken: Callable[[str], object]) -> None:
+        self._broken = broken
+
+        class OurSession(WatchedSession):
+            __slots__ = ()
+            halves: ClassVar[dict[Session, Half]] = {}
+
+        class OurEngine(WatchedEngine):
+            __slots__ = ()
+            halves: ClassVar[dict[EngineClient, Half]] = {}
+            witness: ClassVar[Witness] = self
+
+        self._session_class = OurSession
+        self._engine_class = OurEngine
+        self._alone: dict[str, Half] = {}
+        """The halves of sessions that no client has claimed, by id."""
+
+    def see_session(self, session: Session, name: str) -> None:
+        """Watches a session of a server, from before its first packet to its end."""
+        if type(session) is not Session:
+            return
+        halves = self._session_class.halves
+        halves[session] = self._alone[session.id] = Half(f"session {session.id} of {name}", self._broken)
+        session.__class__ = self._session_class
+
+    def see_engine(self, engine: EngineClient, name: str) -> None:
+        """Watches the engine of a client, from before its first packet to its end."""
+        if type(engine) is not EngineClient:
+            return
+        self._engine_class.halves[engine] = Half(name, self._broken)
+        engine.__class__ = self._engine_class
+
+    def introduce(self, half: Half, sid: str) -> None:
+        """Lets a client's half know that of its session."""
+        peer = self._alone.pop(sid, None)
+        if peer is not None:
+            half.peer, peer.peer = peer, half
+
+    def excuse(self, engine: EngineClient) -> None:
+        """Looks away from a client and its session."""
+        if isinstance(engine, WatchedEngine):
+            engine.half.excuse()
+
+    def forget_ended(self) -> None:
+        """Lets go of those that are over."""
+        sessions, engines = self._session_class.halves, self._engine_class.halves
+        for session in [each for each in sessions if each.ready_state == "closed"]:
+            session.__class__ = Session
+            del sessions[session]
+        for engine in [each for each in engines if each.ready_state == "closed"]:
+            engine.__class__ = EngineClient
+            del engines[engine]
+        while len(self._alone) > REMEMBERED + len(sessions):
+            self._alone.pop(next(iter(self._alone)))
+
+    @property
+    def size(self) -> int:
+        """How many halves are kept."""
+        return len(self._session_class.halves) + len(self._engine_class.halves)
+
+
+def _ignore(_: str) -> None:
+    """Nobody is told."""
