@@ -113,7 +113,7 @@ class Watch:
             for number, facts in engine_breaches(engine, armed):
                 raise InvariantBroken(number, facts)
             if sockets is not None:
-                for number, facts in socket_breaches(sockets):
+                for number, facts in socket_breaches(sockets, armed):
                     raise InvariantBroken(number, facts)
         for client in self._clients:
             for number, facts in client_breaches(client):

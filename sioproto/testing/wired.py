@@ -223,7 +223,9 @@ class Circuit:
             if late:
                 self.up.delay(network.latency + late)
             if network.takes_duplicate(method):
-                network.watch.excuse(self.client.engine)
+                # Not the client's current engine: one that was left has last words, too.
+                fetches = self.near.fetches
+                network.watch.excuse(None if fetches is None or fetches.fetch is None else fetches.fetch.engine)
                 Ghost(self, data)
         self.up.put(len(data), self.arrive_far, data)
 
