@@ -205,10 +205,11 @@ class SocketClient:
 
     def take_dirty(self) -> list[Fetch | Link]:
         """Returns what is to be sent: requests, and links with frames or a changed state; each once."""
+        told = bool(self._events)
         self._advance()
         carriers = self._connection.take_dirty()
         self._advance()
-        if self._events:
+        if self._events and not told:
             self.rouse()
         return carriers
 

@@ -461,8 +461,9 @@ def test_a_world_closes_behind_a_test_that_went_well() -> None:
         world.server()
         world.client()
     assert not world.servers[0].engine.accepting
-    with pytest.raises(KeyError), World() as failed:
-        io = failed.server()
+    failed = World()
+    io = failed.server()
+    with pytest.raises(KeyError), failed:
         raise KeyError
     assert io.engine.accepting
 
