@@ -94,7 +94,7 @@ def test_what_a_client_spoils_is_found(wire: Any) -> None:
 
 def test_sessions_that_are_over_are_let_go() -> None:
     world = World(seed=5)
-    io = world.server()
+    world.server()
     for _ in range(REMEMBERED // 4):
         client = world.client()
         world.settle()

@@ -8,6 +8,7 @@ import pytest
 
 import sioproto_wire
 from sioproto import AckTimeout, ConnectError, LocalProtocolError, OptionError, Pending
+from sioproto.config import Recovery
 from sioproto.testing import HandlerFailed, InvariantBroken, NeverDone, NeverQuiet, World, WorldFailure
 from tests.testing.application import AUTH, register
 
@@ -32,6 +33,23 @@ def test_connect_talk_lose_the_link_and_come_back(world: World) -> None:
     world.advance(5)
     assert alice.connected
     assert set(io.sockets.sockets) == {alice.id, bob.id}
+
+
+def test_a_lost_link_is_recovered(world: World) -> None:
+    io = world.server(register, recovery=Recovery())
+    alice = world.client(auth=AUTH, name="alice")
+    world.advance(1)
+    before = alice.id
+    io.to("lobby").emit("said", 1)
+    world.settle()
+    alice.network.stall()
+    world.advance(45)
+    io.to("lobby").emit("said", 2)
+    alice.network.flow()
+    world.advance(10)
+    assert alice.recovered
+    assert alice.id == before
+    assert [args[1] for args in alice.received] == [1, 2]
 
 
 def test_auth_is_refused(world: World) -> None:
