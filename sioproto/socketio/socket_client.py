@@ -196,10 +196,9 @@ class SocketClient:
 
     def events(self) -> list[ClientEvent]:
         """Returns what happened since the last call, in order, and forgets it."""
-        events = self._events
-        if not events:
+        if not self._events:
             self._advance()
-            events = self._events
+        events = self._events
         if events:
             self._events = []
         return events
