@@ -35,7 +35,7 @@ SETTLING = 5.0
 """Seconds for something that is to happen soon, and for clients to be gone."""
 OVER = {"polling": ("polling",), "websocket": ("websocket",), "upgrade": ("polling", "websocket")}
 """Transports of a client, by what becomes of it."""
-QUICK = {"reconnection_delay": 0.05, "reconnection_delay_max": 0.2}
+QUICK: dict[str, Any] = {"reconnection_delay": 0.05, "reconnection_delay_max": 0.2}
 """For clients that come back soon."""
 
 
