@@ -15,9 +15,10 @@ from sioproto.engineio.request import Exchange, Request, Response
 from sioproto.errors import ConnectError, Forbidden, LocalProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sioproto.handlers import Listener
+    from sioproto.pending import Pending
     from sioproto.socketio.client_socket import AuthTicket
     from sioproto.socketio.connecting import ConnectTicket
     from sioproto.socketio.dynamic import DynamicNamespace
@@ -34,14 +35,23 @@ async def value_of(result: Any) -> Any:
 
 
 async def connect(
-    core: SocketServer, report: Callable[[BaseException, str], None], ticket: ConnectTicket, socket: Socket
+    core: SocketServer,
+    report: Callable[[BaseException, str], None],
+    ticket: ConnectTicket,
+    socket: Socket,
+    middlewares: Sequence[Listener],
+    before: Pending[None] | None = None,
 ) -> None:
-    """Runs the middlewares of a namespace and accepts or refuses a socket.
+    """Runs the middlewares of a namespace and accepts or refuses a socket; ``before`` is waited for first.
 
     A middleware that is still waiting when the client goes has answered in vain, which does no harm.
     """
+    if before is not None:
+        await before
+        if not ticket.alive:
+            return
     try:
-        for middleware in socket.namespace.middlewares():
+        for middleware in middlewares:
             await value_of(middleware.call(socket))
             if not ticket.alive:
                 return

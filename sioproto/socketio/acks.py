@@ -49,7 +49,7 @@ S_contra = TypeVar("S_contra", bound=Owing, contravariant=True)
 
 
 class Waiter(Protocol[S_contra]):
-    """Somebody who waits for an answer of a socket. Each call is the last one about that socket."""
+    """Somebody who waits for an answer of a socket. Each call but ``move`` is the last one about that socket."""
 
     def answered(self, socket: S_contra, value: Any) -> None:
         """The other side answered."""
@@ -59,6 +59,9 @@ class Waiter(Protocol[S_contra]):
 
     def crowded_out(self, socket: S_contra) -> None:
         """Too many answers of that socket are awaited, and this is the oldest."""
+
+    def move(self, old: S_contra, new: S_contra) -> None:
+        """The answer is going to come from another socket, which continues the old one. More calls follow."""
 
 
 class Acks(Generic[S]):
@@ -97,6 +100,15 @@ class Acks(Generic[S]):
             if ack_id not in self._waiters:
                 waiter.left(self._socket)
 
+    def move(self, new: S) -> None:
+        """From now on another socket owes these answers."""
+        old, self._socket = self._socket, new
+        for waiter in self._waiters.values():
+            waiter.move(old, new)
+
+    def __contains__(self, ack_id: int) -> bool:
+        return ack_id in self._waiters
+
     def __len__(self) -> int:
         return len(self._waiters)
 
@@ -123,6 +135,9 @@ class SocketAck:
     def crowded_out(self, socket: Owing) -> None:
         self._stop()
         self.time_out()
+
+    def move(self, old: Owing, new: Owing) -> None:
+        self._socket = new
 
     def time_out(self) -> None:
         """The time is over."""
@@ -174,6 +189,10 @@ class BroadcastAck:
         del self._expected[socket]
         self.miss(socket, "timed out")
         self._check()
+
+    def move(self, old: Socket, new: Socket) -> None:
+        del self._expected[old]
+        self._expected[new] = None
 
     def _time_out(self) -> None:
         expected, self._expected = self._expected, {}

@@ -9,10 +9,9 @@ from __future__ import annotations
 import functools
 import json
 import select
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from select_loop import Loop
-
 from sioproto import Pending
 from sioproto.app import Client
 from sioproto.config import ClientConfig, EngineClientConfig, configure
@@ -23,6 +22,7 @@ from tests.interop.stock import ScriptFailed, from_json, to_json
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
+    from sioproto.config import TransportName
     from sioproto.socketio.client_socket import Auth
     from sioproto_wire import ClientConnection
     from tests.peers import Node
@@ -33,7 +33,11 @@ LIMIT = 20.0
 """Seconds for one test; a hang fails it instead of the whole run."""
 SETTLING = 5.0
 """Seconds for something that is to happen soon, and for clients to be gone."""
-OVER = {"polling": ("polling",), "websocket": ("websocket",), "upgrade": ("polling", "websocket")}
+OVER: dict[str, tuple[TransportName, ...]] = {
+    "polling": ("polling",),
+    "websocket": ("websocket",),
+    "upgrade": ("polling", "websocket"),
+}
 """Transports of a client, by what becomes of it."""
 QUICK: dict[str, Any] = {"reconnection_delay": 0.05, "reconnection_delay_max": 0.2}
 """For clients that come back soon."""
@@ -61,7 +65,11 @@ class Clients(Loop):
     async def sleep(self, seconds: float) -> None:
         """Waits."""
         pending: Pending[None] = Pending(self)
-        self.timers.after(seconds, lambda: pending.resolve(None))
+
+        def wake() -> None:
+            pending.resolve(None)
+
+        self.timers.after(seconds, wake)
         await pending
 
     async def until(self, condition: Callable[[], Any], seconds: float = SETTLING) -> None:
@@ -131,15 +139,15 @@ class Clients(Loop):
         super().dial(connection, connection.core.origin)
 
 
-def on_loop(
-    test: Callable[Concatenate[Clients, P], Coroutine[Any, Any, None]],
-) -> Callable[Concatenate[Clients, P], None]:
-    """Runs a coroutine test, whose first parameter is the fixture ``clients``, on the loop of its clients."""
+def on_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Runs a coroutine test on the loop of its clients, which is the fixture ``clients``."""
 
-    @functools.wraps(test)
-    def run(clients: Clients, *args: P.args, **kwargs: P.kwargs) -> None:
-        clients.play(test(clients, *args, **kwargs))
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        clients = kwargs["clients"]
+        assert isinstance(clients, Clients)
+        clients.play(test(*args, **kwargs))
 
+    functools.update_wrapper(run, test)
     return run
 
 
@@ -154,8 +162,13 @@ class Server:
     def __call__(self, code: str, **args: Any) -> Any:
         return self._peer(code, port=self.port, **args)
 
+    def log(self) -> list[Any]:
+        """Returns what the server wrote to its log."""
+        rows: list[Any] = self("return log;")
+        return rows
+
     def take(self) -> list[Any]:
-        """Returns what the server wrote to its log since the last call."""
+        """Returns what the server wrote to its log since the last call, and empties it."""
         rows: list[Any] = self("return log.splice(0);")
         return rows
 

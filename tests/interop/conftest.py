@@ -1,4 +1,7 @@
-"""The stock client, npm's server, and coroutine tests: on asyncio's own loop, since the bindings' tests compare the loops."""
+"""The stock client, npm's server, and coroutine tests.
+
+Those run on asyncio's own loop, since the bindings' tests compare the loops, or under `@on_loop` on none of asyncio's.
+"""
 
 from __future__ import annotations
 
