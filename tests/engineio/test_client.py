@@ -581,7 +581,9 @@ def test_one_post_at_a_time() -> None:
         # One that is larger is sent all the same: the server is to say so.
         (["a", "b" * 100, "c"], 10, [1, 1, 1]),
         (["b" * 100, "c"], 10, [1, 1]),
-        (["a"] * 100, None, [100]),
+        # Neither does one hold more packets than the strictest of servers takes.
+        (["a"] * 35, None, [16, 16, 3]),
+        (["a"] * 35, 1000, [16, 16, 3]),
     ],
 )
 def test_a_post_holds_no_more_than_the_server_takes(
@@ -597,6 +599,14 @@ def test_a_post_holds_no_more_than_the_server_takes(
         assert limit is None or number == 1 or len(body) <= limit
     assert alone.client.polling.post is None
     assert alone.client.queued == 0
+
+
+def test_a_post_may_hold_more_packets_where_the_program_says_so() -> None:
+    alone = Lone(max_post_packets=1000).open()
+    for _ in range(500):
+        alone.client.send("a")
+    alone.settle()
+    assert alone.take_post() == ["4a"] * 500
 
 
 # A separator in a text would be one to the server as well: the protocol has no way to write it.
