@@ -124,7 +124,8 @@ def test_what_follows_the_handshake_is_not_lost(transport: str) -> None:
         "0" + json.dumps(HANDSHAKE | {"sid": 5}),
         "0" + json.dumps(HANDSHAKE | {"sid": "x" * 300}),
         "0" + json.dumps(HANDSHAKE | {"upgrades": None}),
-        "0" + json.dumps(HANDSHAKE | {"pingInterval": 0}),
+        "0" + json.dumps(HANDSHAKE | {"pingInterval": -1}),
+        "0" + json.dumps(HANDSHAKE | {"pingInterval": 0, "pingTimeout": 0}),
         "0" + json.dumps(HANDSHAKE | {"pingInterval": True}),
         "0" + json.dumps(HANDSHAKE | {"pingTimeout": -1}),
         "0" + json.dumps(HANDSHAKE | {"pingTimeout": "20000"}),
@@ -999,8 +1000,9 @@ def test_other_packets_give_it_no_time(transport: str) -> None:
     assert alone.advance(0.1).end == ("ping timeout", None)
 
 
-def test_the_times_are_the_server_s() -> None:
-    alone = Lone().open(pingInterval=300, pingTimeout=200)
+@pytest.mark.parametrize(("interval", "timeout"), [(300, 200), (0, 500)])
+def test_the_times_are_the_server_s(interval: int, timeout: int) -> None:
+    alone = Lone().open(pingInterval=interval, pingTimeout=timeout)
     assert alone.client.next_deadline() == alone.clock.now + 0.5
     assert alone.advance(0.5).end == ("ping timeout", None)
 
