@@ -79,6 +79,11 @@ class Clients(Loop):
             assert self.environment.clock() < end, "it did not happen"
             await self.sleep(0.01)
 
+    async def upgraded(self, client: Client) -> None:
+        """Waits until a client has the last of its transports."""
+        last = client.engine_config.transports[-1]
+        await self.until(lambda: client.engine is not None and client.engine.transport_name == last)
+
     def play(self, test: Coroutine[Any, Any, None]) -> None:
         """Runs a test, ends its clients, and looks at what is left of them."""
         outcome: Pending[None] = Pending()
