@@ -6,7 +6,7 @@ Who embeds the core in an event loop of their own drives ``sioproto.socketio.Soc
 """
 
 from sioproto.app.steps import Ack
-from sioproto.config import CorsPolicy, EngineConfig, HttpCompression, SessionCookie, SocketConfig
+from sioproto.config import CorsPolicy, EngineConfig, HttpCompression, Recovery, SessionCookie, SocketConfig
 from sioproto.engineio.request import Request, Response
 from sioproto.engineio.session import Session
 from sioproto.environment import Environment
@@ -53,6 +53,7 @@ __all__ = [
     "OptionError",
     "Pending",
     "ProtocolError",
+    "Recovery",
     "RemoteProtocolError",
     "Request",
     "ReservedEventError",

@@ -81,6 +81,29 @@ class HttpCompression:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Recovery:
+    """Recovery of connections: a client that comes back in time goes on with its socket's id, rooms and data, and gets
+    what it missed.
+    """
+
+    max_disconnection: float = 120.0
+    """How long a client may be away, from the moment at which its loss was noticed."""
+    skip_middlewares: bool = True
+    """Whether a recovered socket connects without passing the middlewares of its namespace once more."""
+    max_packets: int = 100_000
+    """Events that are kept for a namespace; beyond, the oldest goes."""
+    max_bytes: int = 64 * 1024 * 1024
+    """Bytes of events that are kept for a namespace, 256 added for each; beyond, the oldest goes."""
+    max_sessions: int = 10_000
+    """Sockets that may be away at once, in all namespaces; beyond, the one that has been away for the longest goes."""
+    store_timeout: float = 5.0
+    """How long the store may take to find a socket; after that its client gets a new one."""
+
+    def __post_init__(self) -> None:
+        check_positive(self, *(each.name for each in fields(self) if each.name != "skip_middlewares"))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EngineConfig:
     """The options of the Engine.IO floor."""
 
@@ -172,9 +195,13 @@ class SocketConfig:
     """How long handlers of ``disconnecting`` may keep the rooms of a socket that is gone; what it sent before and is
     not handled by then is dropped.
     """
+    recovery: Recovery | None = None
+    """A ``Recovery`` to let clients that lost their connection go on where they were; None for new sockets always."""
 
     def __post_init__(self) -> None:
-        check_positive(self, *(field.name for field in fields(self)))
+        check_positive(self, *(field.name for field in fields(self) if field.name != "recovery"))
+        if self.recovery is not None and not isinstance(self.recovery, Recovery):
+            raise OptionError(f"recovery must be Recovery(...) or None, not {self.recovery!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

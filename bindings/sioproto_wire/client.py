@@ -5,9 +5,8 @@ which connection a request travels on, and when a new one is dialed.
 
 Rule 1: at most one request at a time is on a connection, and one that asks for a WebSocket has a connection of its own.
 
-Rule 2: only a GET is ever sent twice, and that only where the server may have closed a connection that had rested for
-a while just when the request was on its way: then no byte of an answer came. On a connection in use the answer itself
-may be what was lost, and a poll that asks again would pass over the packets in it.
+Rule 2: only a GET is ever sent twice, and that only where the server may have closed a connection that nobody used for
+a while before the request came there: then no byte of an answer came.
 """
 
 from __future__ import annotations
@@ -113,6 +112,9 @@ class ClientWire:
                 elif owner is not None:
                     owner.drop(carrier)
         touched, self.touched = self.touched, []
+        for connection in touched:
+            if connection.opening:
+                connection.dirty = False  # there is nothing to take yet
         return touched
 
     def shutdown(self) -> None:

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from os import PathLike
 
-    from sioproto import Adapter, CorsPolicy, Environment, HttpCompression, Namespace, Request, SessionCookie
+    from sioproto import Adapter, CorsPolicy, Environment, HttpCompression, Namespace, Recovery, Request, SessionCookie
     from sioproto.config import TransportName
+    from sioproto.socketio import RecoveryStore, SocketServer
     from sioproto_wire.config import PerMessageDeflate
 
 
@@ -26,6 +27,7 @@ class Options(TypedDict, total=False):
     allow_request: Callable[[Request], Any] | None
     generate_id: Callable[[Request], str] | None
     adapter: Callable[[Namespace], Adapter] | None
+    recovery_store: Callable[[SocketServer], RecoveryStore] | None
     loads: Callable[[str], Any] | None
     dumps: Callable[[Any], str] | None
     max_parked: int
@@ -72,6 +74,7 @@ class Options(TypedDict, total=False):
     ack_timeout: float
     max_acks: int
     disconnecting_timeout: float
+    recovery: Recovery | None
 
     # HTTP and WebSocket connections: see WireConfig
     max_head: int

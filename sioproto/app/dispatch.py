@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sioproto.app.steps import event_of
 from sioproto.errors import RemoteProtocolError
+from sioproto.pending import Pending
 from sioproto.socketio.client_events import EventArrived
 from sioproto.socketio.events import DisconnectingAsked, EventReceived, SocketDisconnected
 
@@ -32,7 +33,7 @@ PARKING = 256
 class Lane:
     """What waits to be handled for one socket, in order."""
 
-    __slots__ = ("jobs", "socket", "waiting", "work")
+    __slots__ = ("idle", "jobs", "socket", "waiting", "work")
 
     def __init__(self, socket: Socket | ClientSocket) -> None:
         self.socket = socket
@@ -41,6 +42,8 @@ class Lane:
         """The job in hand and its handlers that are still to be called."""
         self.waiting: tuple[Awaitable[Any], Step] | None = None
         """What the handler in hand is waiting for."""
+        self.idle: list[Pending[None]] = []
+        """Who waits until there is nothing left."""
 
 
 class Dispatcher:
@@ -102,6 +105,12 @@ class Dispatcher:
         self.running += 1
         self._runtime.start(self._run(lane))
 
+    def when_idle(self, lane: Lane) -> Pending[None]:
+        """Returns what is done when all that happened to a socket is handled."""
+        pending: Pending[None] = Pending(self._runtime)
+        lane.idle.append(pending)
+        return pending
+
     async def _run(self, lane: Lane) -> None:
         try:
             while lane.work is not None:
@@ -136,6 +145,8 @@ class Dispatcher:
         else:
             lane.work = None
             lane.socket.lane = None
+            for pending in lane.idle:
+                pending.resolve(None)
 
     def _call_lone(self, job: Job, step: Step) -> tuple[Awaitable[Any], Step] | None:
         """Calls the one handler of an ordinary event; returns what it waits for."""

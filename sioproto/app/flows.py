@@ -15,15 +15,18 @@ from sioproto.engineio.request import Exchange, Request, Response
 from sioproto.errors import ConnectError, Forbidden, LocalProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sioproto.handlers import Listener
+    from sioproto.pending import Pending
     from sioproto.socketio.client_socket import AuthTicket
     from sioproto.socketio.connecting import ConnectTicket
     from sioproto.socketio.dynamic import DynamicNamespace
     from sioproto.socketio.server import SocketServer
     from sioproto.socketio.socket import Socket
     from sioproto.socketio.socket_client import SocketClient
+
+NO_AUTH = "the auth could not be had"
 
 
 async def value_of(result: Any) -> Any:
@@ -32,14 +35,23 @@ async def value_of(result: Any) -> Any:
 
 
 async def connect(
-    core: SocketServer, report: Callable[[BaseException, str], None], ticket: ConnectTicket, socket: Socket
+    core: SocketServer,
+    report: Callable[[BaseException, str], None],
+    ticket: ConnectTicket,
+    socket: Socket,
+    middlewares: Sequence[Listener],
+    before: Pending[None] | None = None,
 ) -> None:
-    """Runs the middlewares of a namespace and accepts or refuses a socket.
+    """Runs the middlewares of a namespace and accepts or refuses a socket; ``before`` is waited for first.
 
     A middleware that is still waiting when the client goes has answered in vain, which does no harm.
     """
+    if before is not None:
+        await before
+        if not ticket.alive:
+            return
     try:
-        for middleware in socket.namespace.middlewares():
+        for middleware in middlewares:
             await value_of(middleware.call(socket))
             if not ticket.alive:
                 return
@@ -144,4 +156,9 @@ async def ask_auth(core: SocketClient, report: Callable[[BaseException, str], No
         core.refuse_auth(ticket, refusal)
     except Exception as error:  # a user's code: its failure is reported and stops nobody
         report(error, f"auth of {ticket.socket.name}")
-        core.refuse_auth(ticket, ConnectError("the auth could not be had"))
+        core.refuse_auth(ticket, ConnectError(NO_AUTH))
+    except GeneratorExit:
+        raise
+    except BaseException:
+        core.refuse_auth(ticket, ConnectError(NO_AUTH))
+        raise

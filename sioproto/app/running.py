@@ -38,7 +38,7 @@ class Running:
         """Returns what is done after that many seconds: ``await io.sleep(1)`` in a handler or a spawned function."""
         self._runtime.check()
         pending: Pending[None] = Pending(self._runtime)
-        self.timers.after(max(0.0, seconds), lambda: _resolve(pending))
+        self.timers.after(max(0.0, seconds), lambda: resolve(pending))
         self._runtime.wake(False)
         return pending
 
@@ -79,7 +79,8 @@ class Running:
             self._runtime.report(second, "on_error")
 
 
-def _resolve(pending: Pending[None]) -> None:
+def resolve(pending: Pending[None]) -> None:
+    """Settles what nobody asks more of than that it is done."""
     pending.resolve(None)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from sioproto.app import flows
 from sioproto.app.dispatch import Dispatcher
 from sioproto.app.main_namespace import MainNamespace
-from sioproto.app.running import Running, cancel
+from sioproto.app.running import Running, cancel, resolve
 from sioproto.app.steps import ServerJob, lone_server_step, server_steps
 from sioproto.config import EngineConfig, SocketConfig
 from sioproto.engineio.events import ForeignRequest, ObserverFailed, RequestAsked, RequestRefused
@@ -24,6 +24,7 @@ from sioproto.socketio.events import (
     EventReceived,
     NamespaceAsked,
     NamespaceCreated,
+    RestoreRefused,
     SocketEvent,
 )
 from sioproto.socketio.parser import Parser
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from sioproto.socketio.listening import Listening
     from sioproto.socketio.namespace import Namespace
     from sioproto.socketio.operator import BroadcastOperator
+    from sioproto.socketio.recovery import RecoveryStore
     from sioproto.timers import Timers
 
 N = TypeVar("N", bound="Namespace")
@@ -59,6 +61,7 @@ class Server(MainNamespace, Sending, Running):
     ``allow_request(request)`` raises ``Forbidden`` to refuse a session before it opens.
     ``generate_id(request)`` makes the ids of sessions, ``bundle`` is the JavaScript client to serve. Hooks may be
     ``def`` or ``async def``, but ``generate_id`` may not wait. ``loads`` and ``dumps`` replace the JSON codec.
+    ``adapter`` makes the adapter of each namespace, ``recovery_store`` keeps lost sockets until they are recovered.
     ``max_parked`` is how many bytes of a client's events may wait for handlers before reading from it stops. ``timers``
     are shared with others that live on the same clock.
     """
@@ -75,6 +78,7 @@ class Server(MainNamespace, Sending, Running):
         generate_id: Callable[[Request], str] | None = None,
         bundle: Bundle | None = None,
         adapter: Callable[[Namespace], Adapter] | None = None,
+        recovery_store: Callable[[SocketServer], RecoveryStore] | None = None,
         loads: Callable[[str], Any] | None = None,
         dumps: Callable[[Any], str] | None = None,
         max_parked: int = 1024 * 1024,
@@ -109,6 +113,7 @@ class Server(MainNamespace, Sending, Running):
             generate_id=generate_id,
             bundle=bundle,
             adapter=adapter,
+            store=recovery_store,
             timers=timers,
         )
         self._dispatcher = Dispatcher(server_steps, lone_server_step, self._handled, runtime, self._report, max_parked)
@@ -295,10 +300,7 @@ class Server(MainNamespace, Sending, Running):
 
     def _handle(self, event: SocketEvent) -> None:
         if isinstance(event, ConnectAsked):
-            if event.socket.namespace.middlewares():
-                self._start(flows.connect(self._core, self._report, event.ticket, event.socket))
-            else:
-                self._core.accept(event.ticket)
+            self._connect(event)
         elif isinstance(event, NamespaceAsked):
             self._start(flows.allow_namespace(self._core, self._report, event.ticket, event.parent))
         elif isinstance(event, ForeignRequest):
@@ -311,10 +313,27 @@ class Server(MainNamespace, Sending, Running):
                 self._tell_created(listener, event.namespace)
         elif isinstance(event, ObserverFailed):
             self._report(event.error, f"observer of {event.where}")
-        elif isinstance(event, RequestRefused):
-            pass  # told to engine observers by the engine itself
+        elif isinstance(event, RequestRefused | RestoreRefused):
+            pass  # told to engine observers by the engine itself; said by the new socket
         elif self._stopping is None or not isinstance(event, EventReceived):
+            if isinstance(event, DisconnectingAsked) and event.socket.lane is not None:
+                # The handler in hand may wait for an answer of this client, and its end waits for that handler.
+                event.socket.fail_acks()
             self._dispatcher.take(event)
+
+    def _connect(self, event: ConnectAsked) -> None:
+        ticket, socket, previous = event.ticket, event.socket, event.previous
+        middlewares = [] if event.skip_middlewares else socket.namespace.middlewares()
+        if previous is not None and previous.lane is not None:
+            # What happened to the socket that this one continues is handled first, unless that takes too long.
+            idle = self._dispatcher.when_idle(previous.lane)
+            timer = self.timers.after(self._core.config.disconnecting_timeout, lambda: resolve(idle))
+            idle.on_done(lambda _: timer.cancel())
+            self._start(flows.connect(self._core, self._report, ticket, socket, middlewares, idle))
+        elif middlewares:
+            self._start(flows.connect(self._core, self._report, ticket, socket, middlewares))
+        else:
+            self._core.accept(ticket)
 
     def _handled(self, job: ServerJob) -> None:
         if isinstance(job, DisconnectingAsked):

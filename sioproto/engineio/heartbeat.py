@@ -32,7 +32,7 @@ LATE = 1.0
 class Heartbeat:
     """Runs one timer at a time: until the next ping, or until the pong is overdue."""
 
-    __slots__ = ("_session", "_timer", "awaited", "grace")
+    __slots__ = ("_asked", "_session", "_timer", "_unanswered", "awaited", "confirmed", "grace")
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -41,6 +41,10 @@ class Heartbeat:
         """Pings since the last pong; more than one only when the session was paused meanwhile."""
         self.grace = False
         """Whether the pong that is awaited may still get its time once more."""
+        self.confirmed = float("-inf")
+        """When the latest ping was sent that is answered: what was sent before, the peer has received."""
+        self._asked = 0.0
+        self._unanswered = 0
 
     @property
     def awaits_pong(self) -> bool:
@@ -49,17 +53,24 @@ class Heartbeat:
 
     def start(self, pings: Lane[Session]) -> None:
         """Waits for the time of the next ping; a pong, asked for or not, comes here, too."""
+        if self._unanswered:
+            # Of several the pong answers the first one, whose time is kept until all are answered.
+            self._unanswered -= 1
+            self.confirmed = self._asked
         self.awaited = 0
         self.grace = False
         self.stop()
         self._timer = pings.arm(self._session)
 
-    def ping(self, pongs: Lane[Session]) -> None:
+    def ping(self, pongs: Lane[Session], now: float) -> None:
         """Sends a ping and waits for its pong; a paused session does not queue a second one."""
         session = self._session
         self.grace = True
         self._timer = pongs.arm(session)
         if not (session.paused and PING in session.outbox):
+            if not self._unanswered:
+                self._asked = now
+            self._unanswered += 1
             self.awaited += 1
             # At the end, because writing may find that the client takes nothing, which ends the session.
             session.write((PING,))

@@ -339,7 +339,7 @@ class Session(Observed):
         self.end("transport error", error)
 
     def ping(self) -> None:
-        self.heartbeat.ping(self._server.pong_lane)
+        self.heartbeat.ping(self._server.pong_lane, self._server.timers.clock())
 
     def time_out(self) -> None:
         self.end("ping timeout", None)

@@ -23,6 +23,7 @@ from sioproto.socketio.events import (
     EventReceived,
     NamespaceAsked,
     NamespaceCreated,
+    RestoreRefused,
     SocketConnected,
     SocketDisconnected,
     SocketEvent,
@@ -32,6 +33,15 @@ from sioproto.socketio.namespace import Namespace
 from sioproto.socketio.operator import BroadcastOperator, EmitOperator, SocketOperator
 from sioproto.socketio.packet import Packet, PacketType
 from sioproto.socketio.parser import Decoder, ParseError, Parser
+from sioproto.socketio.recovery import (
+    EventLog,
+    MemoryStore,
+    RecoveringAdapter,
+    RecoveryStore,
+    RefusalReason,
+    Trail,
+)
+from sioproto.socketio.restoring import RestoreTicket
 from sioproto.socketio.server import SocketServer
 from sioproto.socketio.socket import Socket, SocketState
 from sioproto.socketio.socket_client import SocketClient
@@ -57,11 +67,13 @@ __all__ = [
     "DynamicNamespace",
     "EmitOperator",
     "EventArrived",
+    "EventLog",
     "EventLost",
     "EventReceived",
     "Flags",
     "Handshake",
     "MemoryAdapter",
+    "MemoryStore",
     "Namespace",
     "NamespaceAsked",
     "NamespaceCreated",
@@ -70,6 +82,11 @@ __all__ = [
     "ParseError",
     "Parser",
     "Reconnection",
+    "RecoveringAdapter",
+    "RecoveryStore",
+    "RefusalReason",
+    "RestoreRefused",
+    "RestoreTicket",
     "Selection",
     "Socket",
     "SocketClient",
@@ -79,4 +96,5 @@ __all__ = [
     "SocketOperator",
     "SocketServer",
     "SocketState",
+    "Trail",
 ]

@@ -49,7 +49,7 @@ S_contra = TypeVar("S_contra", bound=Owing, contravariant=True)
 
 
 class Waiter(Protocol[S_contra]):
-    """Somebody who waits for an answer of a socket. Each call is the last one about that socket."""
+    """Somebody who waits for an answer of a socket. Each call but ``move`` is the last one about that socket."""
 
     def answered(self, socket: S_contra, value: Any) -> None:
         """The other side answered."""
@@ -59,6 +59,9 @@ class Waiter(Protocol[S_contra]):
 
     def crowded_out(self, socket: S_contra) -> None:
         """Too many answers of that socket are awaited, and this is the oldest."""
+
+    def move(self, old: S_contra, new: S_contra) -> None:
+        """The answer is going to come from another socket, which continues the old one. More calls follow."""
 
 
 class Acks(Generic[S]):
@@ -73,9 +76,11 @@ class Acks(Generic[S]):
 
     def expect(self, ack_id: int, waiter: Waiter[S]) -> None:
         """Remembers who waits for ``ack_id``."""
-        if len(self._waiters) >= self._limit:
-            self._waiters.pop(next(iter(self._waiters))).crowded_out(self._socket)
-        self._waiters[ack_id] = waiter
+        waiters = self._waiters
+        waiters[ack_id] = waiter
+        # Last, because whoever is crowded out may ask again in place.
+        if len(waiters) > self._limit:
+            waiters.pop(next(iter(waiters))).crowded_out(self._socket)
 
     def answer(self, ack_id: int, args: Sequence[Any]) -> None:
         """Takes an answer; one that nobody waits for is ignored."""
@@ -94,6 +99,15 @@ class Acks(Generic[S]):
         for ack_id, waiter in waiters.items():
             if ack_id not in self._waiters:
                 waiter.left(self._socket)
+
+    def move(self, new: S) -> None:
+        """From now on another socket owes these answers."""
+        old, self._socket = self._socket, new
+        for waiter in self._waiters.values():
+            waiter.move(old, new)
+
+    def __contains__(self, ack_id: int) -> bool:
+        return ack_id in self._waiters
 
     def __len__(self) -> int:
         return len(self._waiters)
@@ -120,7 +134,10 @@ class SocketAck:
 
     def crowded_out(self, socket: Owing) -> None:
         self._stop()
-        self._pending.reject(AckTimeout())
+        self.time_out()
+
+    def move(self, old: Owing, new: Owing) -> None:
+        self._socket = new
 
     def time_out(self) -> None:
         """The time is over."""
@@ -172,6 +189,10 @@ class BroadcastAck:
         del self._expected[socket]
         self.miss(socket, "timed out")
         self._check()
+
+    def move(self, old: Socket, new: Socket) -> None:
+        del self._expected[old]
+        self._expected[new] = None
 
     def _time_out(self) -> None:
         expected, self._expected = self._expected, {}

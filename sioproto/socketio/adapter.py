@@ -18,6 +18,7 @@ from sioproto.socketio.acks import BroadcastAck
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from sioproto.frame import Frame
     from sioproto.pending import Pending
     from sioproto.socketio.acks import BroadcastAnswers
     from sioproto.socketio.namespace import Namespace
@@ -54,6 +55,9 @@ ROOM_EVENTS = ("create_room", "join_room", "leave_room", "delete_room")
 
 class Adapter(ABC):
     """What a namespace asks about rooms. All of it is plain calls; an adapter that must wait answers later."""
+
+    recovers = False
+    """Whether it keeps what is sent, so that clients that lost their connection can get it."""
 
     @abstractmethod
     def add_all(self, socket: Socket, rooms: Iterable[str]) -> None:
@@ -186,8 +190,7 @@ class MemoryAdapter(Adapter):
         return [socket for socket in found if socket.accepted]
 
     def broadcast(self, args: tuple[Any, ...], selection: Selection, flags: Flags) -> None:
-        namespace = self._namespace
-        frames = namespace.server.parser.encode_event(namespace.name, args, None, flags.compress)
+        frames = self.encode(args, selection, flags)
         volatile = flags.volatile
         for socket in self.select(selection):
             socket.send_frames(frames, volatile, args)
@@ -198,7 +201,7 @@ class MemoryAdapter(Adapter):
         namespace = self._namespace
         server = namespace.server
         ack_id = namespace.next_ack_id()
-        frames = server.parser.encode_event(namespace.name, args, ack_id, flags.compress)
+        frames = self.encode(args, selection, flags, ack_id)
         timeout = server.config.ack_timeout if flags.timeout is None else flags.timeout
         ack = BroadcastAck(ack_id, pending, timeout, server.timers)
         for socket in self.select(selection):
@@ -236,6 +239,13 @@ class MemoryAdapter(Adapter):
 
     def close(self) -> None:
         """Nothing is held outside this process."""
+
+    def encode(
+        self, args: tuple[Any, ...], selection: Selection, flags: Flags, ack_id: int | None = None
+    ) -> tuple[Frame, ...]:
+        """Returns the frames of a broadcast, once for all of its selection."""
+        namespace = self._namespace
+        return namespace.server.parser.encode_event(namespace.name, args, ack_id, flags.compress)
 
     def on(self, event: str, call: Any = None) -> Any:
         if self._observers is None:

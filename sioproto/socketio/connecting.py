@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from sioproto.socketio.dynamic import DynamicNamespace
     from sioproto.socketio.namespace import Namespace
     from sioproto.socketio.packet import Packet
+    from sioproto.socketio.recovery import RefusalReason, Trail
+    from sioproto.socketio.restoring import RestoreTicket
     from sioproto.socketio.server import SocketServer
 
 MINUTE = 60.0
@@ -33,7 +35,7 @@ MINUTE = 60.0
 class ConnectTicket:
     """One client that asks for one namespace."""
 
-    __slots__ = ("asked", "auth", "client", "name", "parents", "socket")
+    __slots__ = ("asked", "auth", "claim", "client", "name", "namespace", "parents", "socket")
 
     def __init__(self, client: Client, name: str, auth: dict[str, Any], parents: Iterator[DynamicNamespace]) -> None:
         self.client = client
@@ -43,8 +45,11 @@ class ConnectTicket:
         """The dynamic namespaces that are still to be asked whether the name is theirs."""
         self.asked: DynamicNamespace | None = None
         """The one whose predicate is being asked."""
+        self.namespace: Namespace | None = None
+        self.claim: RestoreTicket | None = None
+        """Set as long as the client may get the socket back that it had."""
         self.socket: Socket | None = None
-        """Made as soon as the namespace is found."""
+        """Made as soon as the namespace is found and it is clear whether there is something to restore."""
 
     @property
     def alive(self) -> bool:
@@ -132,11 +137,21 @@ class Connecting:
         return True
 
     def accept(self, ticket: ConnectTicket) -> bool:
-        """The socket is connected: into its own room, then the CONNECT packet, then whatever was emitted before."""
-        socket = ticket.socket
+        """The socket is connected: into its own room, then the CONNECT packet, then whatever was emitted before.
+
+        A restored one gets what it missed before that packet, because the JavaScript client tells it before
+        ``connect``. False as well if that is not kept any more: its client is asked about once more, as a new one.
+        """
+        socket, claim, missed = ticket.socket, ticket.claim, None
         if socket is None or not ticket.alive:
             return False
         server, client, namespace = self._server, ticket.client, socket.namespace
+        restoring, trail = server.restoring, socket.trail
+        if restoring is not None and claim is not None:
+            missed = restoring.collect(claim)
+            if missed is None:
+                restoring.give_up(claim, "lost")
+                return False
         del client.waiting[ticket.name]
         namespace.connecting -= 1
         if client.timer is not None:
@@ -146,8 +161,19 @@ class Connecting:
             self._admit()
         client.sockets[namespace.name] = socket
         namespace.sockets[socket.id] = socket
-        namespace.adapter.add_all(socket, (socket.id,))
-        client.session.write(server.parser.encode_connect(namespace.name, {"sid": socket.id}))
+        if restoring is None or trail is None:
+            namespace.adapter.add_all(socket, (socket.id,))
+            client.session.write(server.parser.encode_connect(namespace.name, {"sid": socket.id}))
+        else:
+            restoring.accepted(socket, trail, claim)
+            if missed is None:
+                namespace.adapter.add_all(socket, (socket.id,))
+            else:
+                for entry in missed.entries:
+                    if entry.ack_id is None or socket.owes(entry.ack_id):
+                        client.session.write(entry.frames)
+            ids = {"sid": socket.id, "pid": trail.private_id}
+            client.session.write(server.parser.encode_connect(namespace.name, ids))
         socket.set_accepted()
         server.tell(SocketConnected(socket))
         return True
@@ -158,23 +184,53 @@ class Connecting:
             return False
         error = {"message": message} if data is None else {"message": message, "data": data}
         frames = self._server.parser.encode_connect_error(ticket.name, error)
+        if self._server.restoring is not None and ticket.claim is not None:
+            self._server.restoring.refused(ticket.claim)
+            ticket.claim = None
         self.drop(ticket)
         ticket.client.session.write(frames)
         return True
 
     def drop(self, ticket: ConnectTicket) -> None:
         """Forgets a ticket and the socket that it would have become."""
-        client, socket = ticket.client, ticket.socket
+        client, socket, claim, namespace = ticket.client, ticket.socket, ticket.claim, ticket.namespace
         del client.waiting[ticket.name]
         if client.timer is not None and not client.waiting:
             self._idle[client] = None
             self._admit()
         if socket is not None:
-            socket.set_gone()
+            socket.set_gone(keep_acks=claim is not None)
             socket.state = SocketState.DISCONNECTED
             socket.namespace.adapter.delete_all(socket)
-            socket.namespace.connecting -= 1
-            self._server.clean_up(socket.namespace)
+        if self._server.restoring is not None and claim is not None:
+            self._server.restoring.drop(claim)
+        if namespace is not None:
+            namespace.connecting -= 1
+            self._server.clean_up(namespace)
+
+    def ask(
+        self,
+        ticket: ConnectTicket,
+        namespace: Namespace,
+        trail: Trail | None = None,
+        refusal: RefusalReason | None = None,
+        *,
+        previous: Socket | None = None,
+        skip_middlewares: bool = False,
+    ) -> None:
+        """Asks whether a socket may connect: one that goes on with a trail, or a new one."""
+        server, request = self._server, ticket.client.session.request
+        address, secure = client_address(request, server.engine_config)
+        handshake = Handshake(request, ticket.auth, server.environment.wall(), address, secure)
+        if trail is not None:
+            socket = ticket.socket = Socket(ticket.client, namespace, trail.sid, handshake)
+            socket.resume(trail)
+            namespace.adapter.add_all(socket, tuple(trail.since))
+        else:
+            socket = ticket.socket = Socket(ticket.client, namespace, server.environment.ids(), handshake)
+            if server.restoring is not None and namespace.log is not None:
+                server.restoring.begin(socket, namespace.log, refusal)
+        server.tell(ConnectAsked(ticket, socket, previous, skip_middlewares))
 
     def _find_parent(self, ticket: ConnectTicket) -> None:
         for parent in ticket.parents:
@@ -188,12 +244,12 @@ class Connecting:
         self.refuse(ticket, "Invalid namespace", None)
 
     def _ask_socket(self, ticket: ConnectTicket, namespace: Namespace) -> None:
-        environment, request = self._server.environment, ticket.client.session.request
-        address, secure = client_address(request, self._server.engine_config)
-        handshake = Handshake(request, ticket.auth, environment.wall(), address, secure)
+        ticket.namespace = namespace
         namespace.connecting += 1
-        ticket.socket = Socket(ticket.client, namespace, environment.ids(), handshake)
-        self._server.tell(ConnectAsked(ticket, ticket.socket))
+        if self._server.restoring is not None and ticket.auth.get("pid") is not None:
+            self._server.restoring.receive_claim(ticket, namespace)
+        else:
+            self.ask(ticket, namespace)
 
     def _admit(self) -> None:
         """Takes new sessions as long as there is room for them, or one that can make room."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sioproto.socketio.connecting import ConnectTicket
     from sioproto.socketio.dynamic import DynamicNamespace
     from sioproto.socketio.namespace import Namespace
+    from sioproto.socketio.recovery import RefusalReason
     from sioproto.socketio.socket import Socket
 
 DisconnectReason = (
@@ -43,6 +44,18 @@ class ConnectAsked:
 
     ticket: ConnectTicket
     socket: Socket
+    previous: Socket | None = None
+    """The lost socket that this one continues. Whoever runs handlers finishes those of its ``disconnect`` first."""
+    skip_middlewares: bool = False
+    """Whether this is a recovered socket and the option says that it passes no middleware."""
+
+
+@dataclass(slots=True)
+class RestoreRefused:
+    """A client asked for the socket that it had and is getting a new one, ``socket``."""
+
+    socket: Socket
+    reason: RefusalReason
 
 
 @dataclass(slots=True)
@@ -95,6 +108,7 @@ SocketEvent = (
     NamespaceAsked
     | NamespaceCreated
     | ConnectAsked
+    | RestoreRefused
     | SocketConnected
     | EventReceived
     | DecodeFailed

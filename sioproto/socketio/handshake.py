@@ -62,7 +62,9 @@ class Handshake:
         return f"{day} {month} {moment:%d %Y %H:%M:%S} GMT+0000 (Coordinated Universal Time)"
 
     def __repr__(self) -> str:
-        return f"Handshake(url={self.url!r}, address={self.address!r}, auth={self.auth!r})"
+        # The private id of a socket is a secret of its client, and texts like this one end up in logs.
+        auth = {key: "..." if key in ("pid", "offset") else value for key, value in self.auth.items()}
+        return f"Handshake(url={self.url!r}, address={self.address!r}, auth={auth!r})"
 
 
 # Not strftime's: those follow the locale.

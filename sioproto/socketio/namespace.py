@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from sioproto.socketio.adapter import Adapter
     from sioproto.socketio.dynamic import DynamicNamespace
+    from sioproto.socketio.recovery import EventLog
     from sioproto.socketio.server import SocketServer
     from sioproto.socketio.socket import Socket
 
@@ -41,6 +42,10 @@ class Namespace(Listening, Sending):
         """The connected sockets of this server, by id."""
         self.connecting = 0
         """How many are still in their middlewares."""
+        self.away = 0
+        """How many were lost and may come back."""
+        self.log: EventLog | None = server.make_log(self)
+        """What was sent lately, if lost sockets are recovered."""
         self.adapter: Adapter = server.make_adapter(self)
         self.server_events = Handlers()
         """Handlers of what other servers send."""

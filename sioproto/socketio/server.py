@@ -14,25 +14,20 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from sioproto.engineio.events import MessageReceived, SessionClosed, SessionOpened
 from sioproto.engineio.server import EngineServer
-from sioproto.errors import LocalProtocolError, RemoteProtocolError
+from sioproto.errors import LocalProtocolError, OptionError, RemoteProtocolError
 from sioproto.pending import NO_WAITING
 from sioproto.socketio.acks import ack_overdue
 from sioproto.socketio.adapter import Adapter, MemoryAdapter
 from sioproto.socketio.client import Client
 from sioproto.socketio.connecting import Connecting
 from sioproto.socketio.dynamic import DynamicNamespace
-from sioproto.socketio.events import (
-    DecodeFailed,
-    DisconnectingAsked,
-    DisconnectReason,
-    EventReceived,
-    NamespaceCreated,
-    SocketDisconnected,
-    SocketEvent,
-)
+from sioproto.socketio.events import DecodeFailed, DisconnectReason, EventReceived, NamespaceCreated, SocketEvent
+from sioproto.socketio.leaving import Leaving
 from sioproto.socketio.namespace import Namespace
 from sioproto.socketio.packet import Packet, PacketType
 from sioproto.socketio.parser import Parser
+from sioproto.socketio.recovery import EventLog, RecoveringAdapter
+from sioproto.socketio.restoring import Restoring
 from sioproto.socketio.socket import SocketState
 
 if TYPE_CHECKING:
@@ -46,8 +41,10 @@ if TYPE_CHECKING:
     from sioproto.environment import Environment
     from sioproto.pending import Waiting
     from sioproto.socketio.connecting import ConnectTicket
+    from sioproto.socketio.recovery import RecoveryStore, Trail
+    from sioproto.socketio.restoring import RestoreTicket
     from sioproto.socketio.socket import Socket
-    from sioproto.timers import Timer, Timers
+    from sioproto.timers import Timers
 
 N = TypeVar("N", bound=Namespace)
 
@@ -56,7 +53,8 @@ class SocketServer:
     """All namespaces of a server, without I/O.
 
     ``timers``, ``wake`` and ``asks_requests`` are those of ``EngineServer``; ``waiting`` is how a runtime waits for the
-    ``Pending`` that ``emit_with_ack`` returns; ``adapter`` makes the adapter of each namespace.
+    ``Pending`` that ``emit_with_ack`` returns; ``adapter`` makes the adapter of each namespace, ``store`` keeps what is
+    needed to recover sockets.
     """
 
     def __init__(
@@ -73,6 +71,7 @@ class SocketServer:
         generate_id: Callable[[Request], str] | None = None,
         bundle: Bundle | None = None,
         adapter: Callable[[Namespace], Adapter] | None = None,
+        store: Callable[[SocketServer], RecoveryStore] | None = None,
         timers: Timers | None = None,
     ) -> None:
         self.config = config
@@ -99,11 +98,11 @@ class SocketServer:
             max_namespace_name=config.max_namespace_name,
         )
         self.ack_lane = self.timers.lane(config.ack_timeout, "acknowledgement", ack_overdue)
-        self._connecting = Connecting(self)
-        self._leave_lane = self.timers.lane(config.disconnecting_timeout, "disconnecting", self._leave_overdue)
+        self.connecting = Connecting(self)
+        self._leaving = Leaving(self)
+        self.restoring = None if config.recovery is None else Restoring(self, config.recovery, store)
         self._events: list[SocketEvent] = []
         self._adapter = adapter
-        self._leaving: dict[Socket, tuple[DisconnectReason, str | None, Timer]] = {}
         self._kept: set[str] = set()
         self.dynamic: list[DynamicNamespace] = []
         self.namespaces: dict[str, Namespace] = {}
@@ -158,10 +157,19 @@ class SocketServer:
         return namespace
 
     def make_adapter(self, namespace: Namespace) -> Adapter:
-        """Makes the adapter of a namespace."""
+        """Makes the adapter of a namespace. Raises ``OptionError`` for one that cannot do what the options say."""
         if self._adapter is not None:
-            return self._adapter(namespace)
+            adapter = self._adapter(namespace)
+            if self.config.recovery is not None and not adapter.recovers:
+                raise OptionError(f"{type(adapter).__name__} cannot recover sockets: leave out the option recovery")
+            return adapter
+        if namespace.log is not None:
+            return RecoveringAdapter(namespace, self.config.max_rooms, namespace.log)
         return MemoryAdapter(namespace, self.config.max_rooms)
+
+    def make_log(self, namespace: Namespace) -> EventLog | None:
+        """Makes the log of a namespace, if lost sockets are recovered."""
+        return None if self.config.recovery is None else EventLog(namespace, self.config.recovery)
 
     # Inputs: see EngineServer for what each means
 
@@ -214,32 +222,30 @@ class SocketServer:
 
     def answer_namespace(self, ticket: ConnectTicket, allowed: bool) -> bool:
         """Answers ``NamespaceAsked``. After a no the next dynamic namespace is asked. False: the ticket is dead."""
-        return self._connecting.answer_namespace(ticket, allowed)
+        return self.connecting.answer_namespace(ticket, allowed)
 
     def accept(self, ticket: ConnectTicket) -> bool:
         """Answers ``ConnectAsked`` with yes: the socket is connected. Returns False if its client is gone meanwhile."""
-        return self._connecting.accept(ticket)
+        return self.connecting.accept(ticket)
 
     def refuse(self, ticket: ConnectTicket, message: str, data: Any = None) -> bool:
         """Answers ``ConnectAsked`` with no; the client gets ``message`` and ``data``. Its session stays and may
         retry.
         """
-        return self._connecting.refuse(ticket, message, data)
+        return self.connecting.refuse(ticket, message, data)
 
     def finish_disconnect(self, socket: Socket) -> bool:
         """Answers ``DisconnectingAsked``: the socket leaves its rooms and is gone. Returns False if it was too late."""
-        row = self._leaving.pop(socket, None)
-        if row is None:
-            return False
-        reason, description, timer = row
-        timer.cancel()
-        namespace = socket.namespace
-        namespace.adapter.delete_all(socket)
-        namespace.sockets.pop(socket.id, None)
-        socket.state = SocketState.DISCONNECTED
-        self._events.append(SocketDisconnected(socket, reason, description))
-        self.clean_up(namespace)
-        return True
+        return self._leaving.finish(socket)
+
+    def answer_restore(self, ticket: RestoreTicket, trail: Trail | None) -> bool:
+        """Answers a ``RecoveryStore`` that was asked for a trail; None if it has none. False: the ticket is dead."""
+        return self.restoring is not None and self.restoring.answer(ticket, trail)
+
+    def release(self, trail: Trail) -> None:
+        """Takes from a ``RecoveryStore`` that it let a trail go: that socket does not come back."""
+        if self.restoring is not None:
+            self.restoring.release(trail)
 
     # Outputs
 
@@ -275,13 +281,13 @@ class SocketServer:
             if each.state is SocketState.CONNECTED:
                 client.session.write(self.parser.encode_disconnect(each.namespace.name))
                 each.expelled = True
-                self._end(each, "server namespace disconnect", None)
+                self._leaving.end(each, "server namespace disconnect", None)
         if close:
             client.session.close()
 
     def stop_accepting(self) -> None:
         """From now on requests for new sessions get HTTP 503."""
-        self._connecting.stop()
+        self.connecting.stop()
 
     def shut_down(self) -> None:
         """Ends every socket with ``"server shutting down"`` and closes every session gracefully; new ones get 503.
@@ -294,16 +300,17 @@ class SocketServer:
             client: Client = session.client
             if client is not None:
                 for socket in list(client.sockets.values()):
-                    self._end(socket, "server shutting down", None)
+                    self._leaving.end(socket, "server shutting down", None)
             session.close()
+        if self.restoring is not None:
+            self.restoring.close()
         self._advance()
 
     def cut_off(self) -> None:
         """Ends every session at once, and every socket that is on its way out, whoever is still being told."""
         self.engine.close(discard=True)
         self._advance()
-        for socket in list(self._leaving):
-            self.finish_disconnect(socket)
+        self._leaving.finish_all()
 
     # What the floor below tells
 
@@ -321,12 +328,12 @@ class SocketServer:
 
     def _opened(self, session: Session) -> None:
         client = session.client = Client(session, self.parser.decoder())
-        self._connecting.receive_opened(client)
+        self.connecting.receive_opened(client)
 
     def _closed(self, client: Client, reason: DisconnectReason, description: str | None) -> None:
-        self._connecting.receive_closed(client)
+        self.connecting.receive_closed(client)
         for socket in list(client.sockets.values()):
-            self._end(socket, reason, description)
+            self._leaving.end(socket, reason, description)
 
     def _message(self, client: Client, message: str | bytes) -> None:
         if client.decoder is None:
@@ -357,15 +364,15 @@ class SocketServer:
                 socket.receive_ack(packet.id, packet.data)
                 return
         elif kind is PacketType.CONNECT:
-            self._connecting.receive_connect(client, packet)
+            self.connecting.receive_connect(client, packet)
             return
         elif kind is PacketType.DISCONNECT:
             if socket is not None:
-                self._end(socket, "client namespace disconnect", None)
+                self._leaving.end(socket, "client namespace disconnect", None)
                 return
             ticket = client.waiting.get(packet.namespace)
             if ticket is not None:  # it changed its mind before it was answered
-                self._connecting.drop(ticket)
+                self.connecting.drop(ticket)
                 return
         else:
             raise RemoteProtocolError("a client may not send this packet")
@@ -397,21 +404,9 @@ class SocketServer:
         parent = namespace.parent
         if parent is None or namespace.name in self._kept:
             return
-        if not namespace.sockets and not namespace.connecting:
+        if not namespace.sockets and not namespace.connecting and not namespace.away:
             namespace.adapter.close()
+            if namespace.log is not None:
+                namespace.log.close()
             parent.children.pop(namespace.name, None)
             self.namespaces.pop(namespace.name, None)
-
-    # Ending
-
-    def _end(self, socket: Socket, reason: DisconnectReason, description: str | None) -> None:
-        if socket.state is SocketState.CONNECTED:
-            socket.set_gone()
-            socket.client.sockets.pop(socket.namespace.name, None)
-            self._leaving[socket] = (reason, description, self._leave_lane.arm(socket))
-            self._events.append(DisconnectingAsked(socket, reason, description))
-
-    def _leave_overdue(self, socket: Socket, _: float) -> None:
-        # Its handlers are late, and what it sent before would be handled later still.
-        socket.expelled = True
-        self.finish_disconnect(socket)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sioproto.socketio.client import Client
     from sioproto.socketio.handshake import Handshake
     from sioproto.socketio.namespace import Namespace
+    from sioproto.socketio.recovery import RefusalReason, Trail
 
 
 M = TypeVar("M", bound="Callable[..., Any]")
@@ -56,7 +57,9 @@ class Socket(Emitting[SocketOperator]):
         "lane",
         "middlewares",
         "namespace",
+        "recovered",
         "state",
+        "trail",
     )
 
     LIFECYCLE = frozenset({"disconnecting", "disconnect", "error"})
@@ -72,6 +75,10 @@ class Socket(Emitting[SocketOperator]):
         self.client = client
         """What the sockets of one connection share: ``client.session`` and ``client.sockets``."""
         self.state = SocketState.CONNECTING
+        self.recovered = False
+        """Whether it continues a socket that was lost: with its id, rooms and data, and its client missed nothing."""
+        self.trail: Trail | None = None
+        """What is remembered so that it can be continued; None if lost sockets are not recovered."""
         self.expelled = False
         """Whether what its client sent before is not handled any more: the application disconnected it, or it is gone
         and its handlers took more than ``disconnecting_timeout``.
@@ -102,6 +109,16 @@ class Socket(Emitting[SocketOperator]):
     def accepted(self) -> bool:
         """Whether it is connected and not on its way out; only then does it get broadcasts."""
         return self.state is SocketState.CONNECTED
+
+    @property
+    def private_id(self) -> str | None:
+        """The secret by which its client can get it back, ``pid`` on the wire; None if sockets are not recovered."""
+        return None if self.trail is None else self.trail.private_id
+
+    @property
+    def recovery_refused(self) -> RefusalReason | None:
+        """Why its client, which asked for the socket that it had, got this new one; None if it did not ask."""
+        return None if self.trail is None else self.trail.refusal
 
     @property
     def rooms(self) -> frozenset[str]:
@@ -197,7 +214,18 @@ class Socket(Emitting[SocketOperator]):
         namespace = self.namespace
         namespace.server.guard()
         args = (event, *args)
-        frames = namespace.server.parser.encode_event(namespace.name, args, None, flags.compress)
+        trail = self.trail
+        if trail is None or trail.over:
+            frames = namespace.server.parser.encode_event(namespace.name, args, None, flags.compress)
+        elif flags.volatile:
+            frames = trail.log.encode(args, flags.compress)
+        else:
+            frames = trail.log.append(args, flags.compress, only=self.id)
+            if self.state in (SocketState.DISCONNECTING, SocketState.DISCONNECTED):
+                # It was lost. The one that continues it gets the event, now or when it comes.
+                if trail.socket is not None and trail.socket is not self:
+                    trail.socket.send_frames(frames, False, args)
+                return
         self.send_frames(frames, flags.volatile, args)
 
     def emit_with_ack_flagged(self, flags: Flags, event: str, args: tuple[Any, ...]) -> Pending[Any]:
@@ -208,9 +236,13 @@ class Socket(Emitting[SocketOperator]):
         server.guard()
         ack_id = namespace.next_ack_id()
         args = (event, *args)
-        frames = server.parser.encode_event(namespace.name, args, ack_id, flags.compress)
         pending: Pending[Any] = Pending(server.waiting)
-        if self.state in (SocketState.DISCONNECTING, SocketState.DISCONNECTED):
+        trail, gone = self.trail, self.state in (SocketState.DISCONNECTING, SocketState.DISCONNECTED)
+        if trail is None or gone or flags.volatile:
+            frames = server.parser.encode_event(namespace.name, args, ack_id, flags.compress)
+        else:
+            frames = trail.log.append(args, flags.compress, only=self.id, ack_id=ack_id)
+        if gone:
             pending.reject(Disconnected())
             return pending
         ack = SocketAck(self, ack_id, pending)
@@ -228,7 +260,7 @@ class Socket(Emitting[SocketOperator]):
             session = self.client.session
             if not volatile or session.writable:
                 session.write(frames)
-        elif self.state is SocketState.CONNECTING and not volatile:
+        elif self.state is SocketState.CONNECTING and not volatile and not self.recovered:
             if self._early is None:
                 self._early = []
             self._early.append(frames)
@@ -263,13 +295,36 @@ class Socket(Emitting[SocketOperator]):
         for frames in early or ():
             self.client.session.write(frames)
 
-    def set_gone(self) -> None:
-        """Nothing is sent any more; whoever waits for an acknowledgement is told."""
+    def set_gone(self, keep_acks: bool = False) -> None:
+        """Nothing is sent any more; whoever waits for an acknowledgement is told, unless it may still come."""
         self.state = SocketState.DISCONNECTING
         self._early = None
+        if not keep_acks:
+            self.fail_acks()
+
+    def fail_acks(self) -> None:
+        """Tells whoever waits for an acknowledgement that it does not come."""
         if self._acks is not None:
             self._acks.leave()
             self._acks = None
+
+    def owes(self, ack_id: int) -> bool:
+        """Whether somebody waits for this acknowledgement."""
+        return self._acks is not None and ack_id in self._acks
+
+    @property
+    def owes_any(self) -> bool:
+        """Whether somebody waits for an acknowledgement."""
+        return self._acks is not None and len(self._acks) > 0
+
+    def resume(self, trail: Trail) -> None:
+        """Continues a socket that was lost: with its data, and with the acknowledgements that it owes."""
+        lost, self.trail, trail.socket = trail.socket, trail, self
+        self.recovered = True
+        self.data = trail.data
+        if lost is not None and lost._acks is not None:
+            self._acks, lost._acks = lost._acks, None
+            self._acks.move(self)
 
     def __repr__(self) -> str:
         return f"<Socket {self.id} in {self.namespace.name}, {self.state.name.lower()}>"

@@ -289,15 +289,17 @@ class Call:
         """Messages reach the client."""
         near = self.near
         if near is not None and not self.near_over:
-            self.last = self.down.loop.clock.now
             network = self.network
             network.transcript.add(network.name, " <", messages)
+            if self.proxy is not None:
+                self.last = network.loop.clock.now
             self.client.receive_messages(near, messages)
 
     def arrive_far(self, messages: list[str | bytes]) -> None:
         """Messages reach the server."""
         if self.far is not None and not self.far_over:
-            self.last = self.up.loop.clock.now
+            if self.proxy is not None:
+                self.last = self.network.loop.clock.now
             self.server.receive_messages(self.far, messages)
 
     def arrive_near_close(self, code: int | None) -> None:

@@ -25,7 +25,7 @@ from sioproto.testing.server import Server
 from sioproto.testing.witness import Witness
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from sioproto.engineio.client import EngineClient
     from sioproto.engineio.link import Link
@@ -92,22 +92,15 @@ class Watch:
         """So many sessions did something."""
         self._looked += count
 
-    def look_at_server(self, carriers: Iterable[Exchange | Link], limit: int) -> None:
+    def look_at_server(self, carriers: Sequence[Exchange | Link], limit: int) -> None:
         """Looks at the sessions that gave output; ``limit`` is their server's ``max_send_buffer``."""
         if not self.watching:
             return
+        self._looked += len(carriers)
         for carrier in carriers:
             session = carrier.session
-            self._looked += 1
-            if session is None or (
-                # The one hot road: an open session on a WebSocket that has handed over everything.
-                session.state is WEBSOCKET
-                and session.open
-                and session.link is not None
-                and not session.outbox
-                and not session.queued
-                and session.probe is session.polling.poll is session.polling.post is None
-            ):
+            # The one hot road: an open session on a WebSocket that has handed over everything.
+            if session is None or (session.state is WEBSOCKET and session.open and not session.outbox):
                 continue
             for number, facts in session_breaches(session, limit):
                 self.breach(number, facts)
