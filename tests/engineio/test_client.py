@@ -470,6 +470,8 @@ def test_messages_go_both_ways_in_order(transport: str) -> None:
 def test_what_is_no_message_is_refused() -> None:
     with pytest.raises(LocalProtocolError, match="int"):
         lone().client.send(5)  # type: ignore[arg-type]
+    with pytest.raises(LocalProtocolError, match="surrogate"):
+        lone().client.send("a\ud800")
 
 
 @BOTH
