@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
+from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -18,10 +19,19 @@ DOCS = Path(__file__).resolve().parent
 sys.path[:0] = [str(DOCS.parent), str(DOCS.parent / "bindings")]
 
 from sioproto import app  # noqa: E402
-from sioproto.config import CorsPolicy, EngineConfig, HttpCompression, SessionCookie, SocketConfig  # noqa: E402
+from sioproto.config import (  # noqa: E402
+    ClientConfig,
+    CorsPolicy,
+    EngineClientConfig,
+    EngineConfig,
+    HttpCompression,
+    Recovery,
+    SessionCookie,
+    SocketConfig,
+)
 from sioproto.engineio import TABLE, Input, Session, State  # noqa: E402
 from sioproto_asyncio import Server  # noqa: E402
-from sioproto_wire import PerMessageDeflate, WireConfig  # noqa: E402
+from sioproto_wire import ClientWireConfig, PerMessageDeflate, WireConfig  # noqa: E402
 from sioproto_wire.options import Options  # noqa: E402
 
 if TYPE_CHECKING:
@@ -152,28 +162,51 @@ def options() -> str:
         "",
         GENERATED,
         "",
-        "A binding's `Server(...)` takes every option of this page by its name, except those of the small classes at",
-        "the end, which are values of options. An unknown name, or a value that an option cannot have, raises",
-        "`OptionError`; for a name it says which known one is nearest. Durations are in seconds (s), sizes in bytes.",
-        "What happens beyond a limit stands in [Limits](limits.md).",
+        "A binding's `Server(...)` takes every option of the first part by its name, a client those of the second;",
+        "the small classes of the third part are values of options. An unknown name, or a value that an option cannot",
+        "have, raises `OptionError`; for a name it says which known one is nearest. Durations are in seconds (s),",
+        "sizes in bytes. What happens beyond a limit stands in [Limits](limits.md).",
         "",
-        "## The application",
+        "## Servers",
+        "",
+        "### The application",
         "",
         "Parameters of `sioproto.app.Server`, and of what the bindings add to it.",
         "",
         *table(OPTION_HEAD, server_rows()),
     ]
-    for config, title, text in CONFIGS:
-        lines += ["", f"## {title}", "", text, "", *table(OPTION_HEAD, config_rows(config))]
+    lines += config_tables(SERVER_CONFIGS)
+    lines += [
+        "",
+        "## Clients",
+        "",
+        "### The application of a client",
+        "",
+        "Parameters of `sioproto.app.Client`, beside its URL.",
+        "",
+        *table(OPTION_HEAD, client_rows()),
+        *config_tables(CLIENT_CONFIGS),
+        "",
+        "## Values",
+        *config_tables(VALUES),
+    ]
     return "\n".join(lines) + "\n"
 
 
 OPTION_HEAD = ("Option", "Default", "Unit", "Meaning")
 
-CONFIGS: tuple[tuple[type[Any], str, str], ...] = (
+SERVER_CONFIGS: tuple[tuple[type[Any], str, str], ...] = (
     (EngineConfig, "Engine.IO", "Fields of `sioproto.EngineConfig`."),
     (SocketConfig, "Socket.IO", "Fields of `sioproto.SocketConfig`."),
     (WireConfig, "HTTP and WebSocket connections", "Fields of `sioproto_wire.WireConfig`."),
+)
+CLIENT_CONFIGS: tuple[tuple[type[Any], str, str], ...] = (
+    (EngineClientConfig, "Engine.IO of a client", "Fields of `sioproto.config.EngineClientConfig`."),
+    (ClientConfig, "Socket.IO of a client", "Fields of `sioproto.config.ClientConfig`."),
+    (ClientWireConfig, "HTTP and WebSocket connections of a client", "Fields of `sioproto_wire.ClientWireConfig`."),
+)
+VALUES: tuple[tuple[type[Any], str, str], ...] = (
+    (Recovery, "Recovery", "The value of `recovery`: how long and how much is kept for clients that are to come back."),
     (CorsPolicy, "CorsPolicy", "The value of `cors`: which pages of other origins may use the server."),
     (SessionCookie, "SessionCookie", "The value of `cookie`: a cookie with the session id, for load balancers."),
     (
@@ -183,6 +216,7 @@ CONFIGS: tuple[tuple[type[Any], str, str], ...] = (
     ),
     (HttpCompression, "HttpCompression", "The value of `http_compression`: compression of polling responses."),
 )
+CONFIGS = (*SERVER_CONFIGS, *CLIENT_CONFIGS, *VALUES)
 
 SERVER = {
     "on_error": "`on_error(error, where)` gets whatever user code raises; without it the binding logs it.",
@@ -192,6 +226,7 @@ SERVER = {
     "False, to refuse. `def` or `async def`.",
     "generate_id": "`generate_id(request)` makes the ids of sessions, unguessable and unique; a plain function.",
     "adapter": "`adapter(namespace)` makes the adapter of each namespace.",
+    "recovery_store": "`recovery_store(server)` makes what keeps lost sockets until they are recovered.",
     "loads": "`loads(text)` replaces the JSON decoder.",
     "dumps": "`dumps(value)` replaces the JSON encoder; it returns a `str`.",
     "max_parked": "What a client's events that wait for handlers may take, each with 256 bytes on top; above, reading "
@@ -201,6 +236,18 @@ SERVER = {
     "environment": "Clock and chance, for tests; None for the real ones.",
 }
 """What the parameters mean that are fields of no config class."""
+
+CLIENT = {
+    "auth": "Sent with each CONNECT of the main namespace: a dict, or a callable that returns one and is asked again "
+    "for each attempt. `def` or `async def`.",
+    "on_error": "`on_error(error, where)` gets whatever user code raises; without it the runtime reports it.",
+    "loads": "`loads(text)` replaces the JSON decoder.",
+    "dumps": "`dumps(value)` replaces the JSON encoder; it returns a `str`.",
+    "max_parked": "What events that wait for handlers may take, each with 256 bytes on top; above, reading stops until "
+    "half is handled, at most as long as the server waits for a pong.",
+    "timers": "Deadlines that are shared with others of the same clock.",
+}
+"""The same for a client."""
 
 FIELDS = {
     "CorsPolicy.origins": 'The allowed origins as browsers write them, `"*"` for everybody; none by default.',
@@ -225,14 +272,35 @@ FIELDS = {
     "SocketConfig.max_arguments": "Arguments of one event or acknowledgement.",
     "SocketConfig.max_event_name": "Characters of an event's name.",
     "SocketConfig.max_namespace_name": "Characters of a namespace's name.",
+    "EngineClientConfig.path": "Where on the server Engine.IO is found.",
+    "ClientConfig.reconnection_delay_max": "The longest of these delays.",
+    "ClientConfig.max_attachments": "Binary attachments of one packet.",
+    "ClientConfig.max_arguments": "Arguments of one event or acknowledgement.",
+    "ClientConfig.max_event_name": "Characters of an event's name.",
+    "ClientConfig.max_namespace_name": "Characters of a namespace's name.",
 }
 """For the fields that have no text of their own in the code."""
 
 BYTES = frozenset(
-    {"max_payload", "max_send_buffer", "drain_mark", "max_head", "chunk_allowance", "min_chunk", "max_pipelined"}
+    {
+        "max_payload",
+        "max_bytes",
+        "max_send_buffer",
+        "drain_mark",
+        "max_head",
+        "chunk_allowance",
+        "min_chunk",
+        "max_pipelined",
+    }
     | {"max_unsent", "max_linger", "threshold", "max_parked"}
 )
-UNITS = {"min_body_rate": "bytes/s", "connect_rate": "1/min", "max_age": "s"}
+UNITS = {"min_body_rate": "bytes/s", "connect_rate": "1/min", "max_age": "s", "randomization_factor": ""}
+
+
+def config_tables(configs: Iterable[tuple[type[Any], str, str]]) -> Iterable[str]:
+    """Yields the lines of a section for each config class."""
+    for config, title, text in configs:
+        yield from ("", f"### {title}", "", text, "", *table(OPTION_HEAD, config_rows(config)))
 
 
 def server_rows() -> Iterable[tuple[str, ...]]:
@@ -248,6 +316,14 @@ def server_rows() -> Iterable[tuple[str, ...]]:
         yield f"`{name}`", show(default), unit(name, type(default)), known(SERVER, name, "the option")
 
 
+def client_rows() -> Iterable[tuple[str, ...]]:
+    """Yields a row for each parameter of a client that is neither its URL nor a config."""
+    for name, parameter in inspect.signature(app.Client.__init__).parameters.items():
+        if parameter.kind is parameter.KEYWORD_ONLY and name not in ("engine_config", "config"):
+            text = known(CLIENT, name, "the option")
+            yield f"`{name}`", show(parameter.default), unit(name, type(parameter.default)), text
+
+
 def config_rows(config: type[Any]) -> Iterable[tuple[str, ...]]:
     """Yields a row for each field of a config class."""
     texts = field_texts(config)
@@ -258,11 +334,14 @@ def config_rows(config: type[Any]) -> Iterable[tuple[str, ...]]:
 
 def hint(config: type[Any], name: str) -> Any:
     """Returns the annotation of a field."""
-    return get_type_hints(config)[name]
+    # What the code imports for a type checker alone is not there when it runs.
+    return get_type_hints(config, localns={"Mapping": Mapping})[name]
 
 
 def default_of(field: Field[Any]) -> Any:
     """Returns the default of a field."""
+    if field.default_factory is not MISSING:
+        return field.default_factory()
     return field.default if field.default is not MISSING else None
 
 
@@ -288,7 +367,7 @@ def unit(name: str, kind: Any) -> str:
         return UNITS[name]
     if name in BYTES:
         return "bytes"
-    return "s" if kind is float else ""
+    return "s" if kind in (float, float | None) else ""
 
 
 def field_texts(config: type[Any]) -> dict[str, str]:

@@ -301,7 +301,8 @@ class ClientConfig:
     max_buffered: int = 10_000
     """Events that may wait for a connection, and for their turn with ``retries``; beyond, ``emit`` raises."""
     max_early: int = 1000
-    """Events of a namespace that may come before its CONNECT is answered; beyond, the connection is closed."""
+    """Events of a namespace that may come before its CONNECT is answered, ``max_payload`` bytes in all; beyond, the
+    connection is closed."""
     max_acks: int = 1000
     """Acknowledgements that are awaited in one namespace; beyond, the oldest fails."""
     max_attachments: int = 1000

@@ -19,6 +19,7 @@ from sioproto import (
     ReservedEventError,
     Socket,
 )
+from sioproto.config import Recovery
 from sioproto.testing import World
 from tests.byhand import AppHand, error_of, hand_app
 
@@ -226,6 +227,27 @@ def test_namespaces_share_a_connection_and_are_handled_side_by_side() -> None:
         client.disconnect()
         world.settle()
         assert admin.connected
+
+
+@TRANSPORTS
+def test_what_was_missed_is_given_back(transports: tuple[str, ...]) -> None:
+    with World(seed=10) as world:
+        io = world.server(recovery=Recovery())
+        client = world.client(transports=transports)
+        heard: list[Any] = []
+        client.on("connect", lambda: heard.append(client.recovered))
+        client.on("x", lambda number: heard.append(number))
+        world.advance(1)
+        first = client.id
+        io.emit("x", 1)
+        world.advance(1)
+        client.network.cut()
+        world.settle()
+        io.emit("x", 2)
+        io.emit("x", 3)
+        world.advance(5)
+        assert heard == [False, 1, True, 2, 3]
+        assert client.id == first
 
 
 # -- handlers
