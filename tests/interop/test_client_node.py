@@ -41,11 +41,6 @@ io.on("connection", (socket) => {
 POLLED = "return [...io.sockets.sockets.values()].every((socket) => socket.conn.transport.writable);"
 
 
-async def upgraded(clients: Clients, client: Client, transports: tuple[TransportName, ...]) -> None:
-    """Waits until a client has the last of its transports."""
-    await clients.until(lambda: client.engine is not None and client.engine.transport_name == transports[-1])
-
-
 # Events, both ways
 
 
@@ -63,7 +58,7 @@ async def test_events_acknowledgements_and_binary(
     assert await client.emit_with_ack("echo", *values) == values
     assert await client.emit_with_ack("echo", b"alone") == b"alone"
     assert await client.emit_with_ack("echo") is None
-    await upgraded(clients, client, transports)
+    await clients.upgraded(client)
     assert await client.emit_with_ack("echo", [b"a"] * 10) == [b"a"] * 10
     assert echoed == [values, (b"alone",), (), ([b"a"] * 10,)]
     assert server("return [...io.sockets.sockets.keys()];") == [client.id]
@@ -132,7 +127,7 @@ async def test_many_events_keep_their_order_and_arrive_once(
     expected = [(number, None if number % 7 else bytes([number % 256])) for number in range(500)]
     assert down == expected
     assert server.log() == [["up", *row] for row in expected]
-    await upgraded(clients, client, transports)
+    await clients.upgraded(client)
 
 
 @on_loop
@@ -229,7 +224,7 @@ async def test_auth_is_a_value_or_a_callable_that_is_asked_each_time(clients: Cl
         asked.clear()
         client = clients.client(server.url, auth=auth, **QUICK)
         await client.connect()
-        await upgraded(clients, client, OVER["websocket"])
+        await clients.upgraded(client)
         server("cut();")
         await clients.until(lambda: len(asked) == 2)
         await client.connect()
@@ -293,7 +288,7 @@ async def test_headers_query_path_and_cookies(clients: Clients, peer: Peer) -> N
         cookie_jar=True,
     )
     await client.connect()
-    await upgraded(clients, client, OVER["websocket"])
+    await clients.upgraded(client)
     assert client.engine is not None
     cookies = f"mine=1; io={client.engine.id}"
     rows = server.take()
@@ -329,7 +324,7 @@ async def test_an_upgrade_is_remembered(clients: Clients, peer: Peer) -> None:
     server = peer.serve('io.on("connection", (socket) => log.push(socket.conn.transport.name));')
     client = clients.client(server.url, remember_upgrade=True, **QUICK)
     await client.connect()
-    await upgraded(clients, client, OVER["websocket"])
+    await clients.upgraded(client)
     client.disconnect()
     await client.connect()
     assert server.take() == ["polling", "websocket"]
@@ -376,7 +371,7 @@ async def test_the_server_goes_and_comes_back(
     log: list[Any] = []
     record(log, client, ["connect", "disconnect", "connect_error", "reconnect_attempt", "reconnect_error", "reconnect"])
     await client.connect()
-    await upgraded(clients, client, transports)
+    await clients.upgraded(client)
     first = client.id
     client.emit("before")
     await clients.until(lambda: len(server.log()) == 1)
@@ -427,7 +422,7 @@ async def test_a_connection_that_is_cut_is_recovered(
     # What the server adds for itself, an offset, comes behind the arguments.
     client.on("news", lambda number, data=None: log.append(("news", number, data)))
     await client.connect()
-    await upgraded(clients, client, transports)
+    await clients.upgraded(client)
     first = client.id
     await clients.until(lambda: len(log) == 2)
     for turn in range(3):
@@ -605,7 +600,7 @@ async def test_a_server_that_falls_silent(clients: Clients, node: Node) -> None:
         for transports in OVER.values():
             client = clients.client(server.url, transports=transports, open_timeout=0.2, **QUICK)
             await client.connect()
-            await upgraded(clients, client, transports)
+            await clients.upgraded(client)
             log: list[Any] = []
             record(log, client, ["connect", "disconnect", "connect_error"])
             logs.append(log)
