@@ -194,10 +194,11 @@ class Witness:
         if peer is not None:
             half.peer, peer.peer = peer, half
 
-    def excuse(self, engine: EngineClient) -> None:
-        """Looks away from a client and its session."""
-        if isinstance(engine, WatchedEngine):
-            engine.half.excuse()
+    def excuse(self, sid: str) -> None:
+        """Looks away from a session and its client."""
+        for engine in self._engine_class.halves:
+            if engine.id == sid and isinstance(engine, WatchedEngine):
+                engine.half.excuse()
 
     def forget_ended(self) -> None:
         """Lets go of those that are over."""

@@ -341,6 +341,16 @@ def test_a_repeated_request(world: World) -> None:
     assert alice.connected
 
 
+def test_a_repeated_goodbye(world: World) -> None:
+    io = world.server()
+    alice = world.client(transports=("polling",))
+    world.settle()
+    alice.network.duplicate_next("POST")
+    alice.disconnect()
+    world.advance(1)
+    assert io.engine.clients_count == 0
+
+
 def test_a_repeated_poll_ends_the_session(world: World) -> None:
     io = world.server()
     reasons = reasons_of(io)
