@@ -9,11 +9,17 @@ from unittest.mock import ANY
 
 import pytest
 
+from select_loop import Loop
 from sioproto import AckTimeout, ConnectError, Disconnected
-from sioproto_wire import PerMessageDeflate
+from sioproto.config import ClientConfig, EngineClientConfig
+from sioproto.engineio import EngineClient, EngineClosed, EngineOpened, MessageArrived, parse_url
+from sioproto.socketio import AuthAsked, ClientDisconnected, EventArrived, SocketClient
+from sioproto_wire import ClientWire, PerMessageDeflate
 from tests.interop.clients import OVER, QUICK, Clients, Peer, on_loop, record
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sioproto.app import Client
     from sioproto.config import TransportName
     from tests.peers import Node
@@ -798,3 +804,75 @@ async def test_compression(clients: Clients, peer: Peer, offered: bool, compress
         assert got == each
     assert extensions == ("permessage-deflate" if offered else "")
     assert (received < len(text)) is (offered and compress)
+
+
+# The floors below
+
+
+class Taking(Loop):
+    """The loop for floors that leave their events to whoever drives them."""
+
+    def __init__(self, handle: Callable[[Any], None]) -> None:
+        super().__init__()
+        self.handle = handle
+
+    def turn(self, wire: Any) -> bool:
+        events = wire.core.events()
+        for event in events:
+            self.handle(event)
+        return super().turn(wire) or bool(events)
+
+
+def test_the_engine_alone(peer: Peer) -> None:
+    server = peer.serve(ECHO)
+    log: list[Any] = []
+
+    def handle(event: Any) -> None:
+        match event:
+            case EngineOpened(engine):
+                engine.send("0")
+            case MessageArrived(engine, data):
+                log.append(data)
+                if len(log) == 1:
+                    engine.send('21["echo",1]')
+                elif len(log) == 3:
+                    engine.close()
+            case EngineClosed(_, reason):
+                log.append(reason)
+
+    loop = Taking(handle)
+    core = EngineClient(parse_url(server.url)[0], EngineClientConfig(), loop.environment)
+    core.begin()
+    loop.run(core, ClientWire(core), until=lambda: core.ready_state == "closed")
+    assert log[0].startswith('0{"sid":')
+    assert log[1:] == ['2["echoed",1]', "31[1]", "forced close"]
+
+
+def test_sockets_without_handlers(peer: Peer) -> None:
+    server = peer.serve(
+        """
+        io.on("connection", async (socket) => {
+          log.push(socket.handshake.auth, await socket.emitWithAck("question", 1));
+          socket.disconnect();
+        });
+        """
+    )
+    log: list[Any] = []
+
+    def handle(event: Any) -> None:
+        match event:
+            case AuthAsked(ticket):
+                ticket.socket.client.answer_auth(ticket, {"token": 1})
+            case EventArrived(socket, args, int(ack_id), _, connection):
+                log.append(args)
+                socket.acknowledge(ack_id, ["answer"], connection)
+            case ClientDisconnected(_, reason):
+                log.append(reason)
+
+    loop = Taking(handle)
+    core = SocketClient(parse_url(server.url)[0], EngineClientConfig(), ClientConfig(), loop.environment)
+    connected = core.of("/", lambda: None).connect()
+    loop.run(core, ClientWire(core), until=lambda: core.closed)
+    assert connected.result() is None
+    assert log == [["question", 1], "io server disconnect"]
+    assert server.take() == [{"token": 1}, "answer"]
