@@ -10,7 +10,7 @@ the other.
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sioproto.errors import ConnectError, Disconnected, LocalProtocolError
 from sioproto.pending import Pending
@@ -28,7 +28,7 @@ from sioproto.socketio.operator import EmitOperator, check_event
 from sioproto.socketio.recovering import Recovering
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sioproto.engineio.client import EngineClient
     from sioproto.socketio.adapter import Flags
@@ -93,17 +93,15 @@ class ClientSocket(Emitting[EmitOperator]):
         "ticket",
     )
 
-    LIFECYCLE = frozenset(
-        {
-            "connect",
-            "connect_error",
-            "disconnect",
-            "reconnect",
-            "reconnect_attempt",
-            "reconnect_error",
-            "reconnect_failed",
-        }
-    )
+    LIFECYCLE: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "connect": ("id",),
+        "connect_error": ("error",),
+        "disconnect": ("reason", "description"),
+        "reconnect_attempt": ("attempt",),
+        "reconnect": ("attempt",),
+        "reconnect_error": ("error",),
+        "reconnect_failed": (),
+    }
 
     def __init__(self, client: SocketClient, name: str, auth: Auth) -> None:
         super().__init__()

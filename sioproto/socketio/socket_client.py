@@ -114,10 +114,12 @@ class SocketClient:
 
         ``auth`` is what it sends with CONNECT: a dict, or a callable that returns one. A later call with another one
         replaces it, for the next connection. Call ``connect`` of the socket. Raises ``LocalProtocolError`` for a name
-        with commas or controls in it, or a longer one than ``max_namespace_name``.
+        with commas or controls in it, or a longer one than ``max_namespace_name``, and for an ``auth`` of another kind.
         """
         if not name.startswith("/"):
             name = "/" + name
+        if not (auth is None or isinstance(auth, dict) or callable(auth)):
+            raise LocalProtocolError(f"auth is a dict, a callable that returns one, or None, not {auth!r}")
         socket = self.sockets.get(name)
         if socket is None:
             if "," in name or len(name) > self.config.max_namespace_name or UNFIT_FOR_NAMES.search(name) is not None:

@@ -359,7 +359,7 @@ def test_arguments_that_a_handler_does_not_take_are_dropped_and_missing_ones_are
     hand.emit("x", ack_id=7)
     assert heard == [1]
     assert hand.take() == []
-    assert hand.failures == ["RemoteProtocolError: event 'x' in /"]
+    assert hand.failures == ["MissingArguments: event 'x' in /"]
 
 
 @INLINE

@@ -173,7 +173,14 @@ def test_an_auth_that_is_no_dict_may_be_corrected_or_given_up(auth: Any) -> None
     assert hand.story()[-1] == "/ failed: no token"
 
 
-@pytest.mark.parametrize("auth", ["token", {"when": object()}, {"n": float("nan")}])
+def test_an_auth_of_another_kind_is_refused_at_once() -> None:
+    hand = hand_sockets()
+    wrong: Any = "token"
+    with pytest.raises(LocalProtocolError, match="auth is a dict, a callable that returns one, or None, not 'token'"):
+        hand.core.of("/", wrong)
+
+
+@pytest.mark.parametrize("auth", [{"when": object()}, {"n": float("nan")}])
 def test_a_value_that_cannot_be_sent_is_a_failed_attempt(auth: Any) -> None:
     hand = hand_sockets()
     socket = hand.core.of("/", auth)
