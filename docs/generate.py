@@ -1,7 +1,7 @@
 """Writes the parts of the documentation that the code knows best: `python docs/generate.py`.
 
-states.md comes from the table that an Engine.IO session lives by, options.md from the config classes and the text under
-their fields, and the programs in embedding.md from the files in examples/. With `--check` nothing is written; the
+states.md comes from the tables that both sides of Engine.IO live by, options.md from the config classes and the text
+under their fields, and the programs in embedding.md from the files in examples/. With `--check` nothing is written; the
 status is 1 if something is out of date, and it is named.
 """
 
@@ -11,7 +11,7 @@ import ast
 import inspect
 import sys
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -29,13 +29,15 @@ from sioproto.config import (  # noqa: E402
     SessionCookie,
     SocketConfig,
 )
-from sioproto.engineio import TABLE, Input, Session, State  # noqa: E402
+from sioproto.engineio import CLIENT_TABLE, TABLE, ClientInput, ClientState, Input, Session, State  # noqa: E402
+from sioproto.engineio.client_life import ClientLife  # noqa: E402
 from sioproto_asyncio import Server  # noqa: E402
 from sioproto_wire import ClientWireConfig, PerMessageDeflate, WireConfig  # noqa: E402
 from sioproto_wire.options import Options  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from enum import Enum
 
 GENERATED = "<!-- Written by docs/generate.py from the code: change that, then run it. -->"
 
@@ -68,70 +70,24 @@ def pages() -> dict[str, str]:
 # States
 
 
-def states() -> str:
-    """Returns the page about the states of a session."""
-    lines = [
-        "# The states of an Engine.IO session",
-        "",
-        GENERATED,
-        "",
-        "What a session does depends on its state and on what happens. `sioproto.engineio.TABLE` has one row for each",
-        "pair of the two: the next state, and the action, which is a method of `Session`. Nothing else decides what",
-        "may follow what. This page is drawn from that table.",
-        "",
-        "An action may find that the session is over (a second poll at the same time, a body that is no payload, a",
-        "client that takes nothing). Then the state becomes `CLOSED` whatever the row says; such ends are not drawn.",
-        "Neither is what comes inside a transport that carries the session: messages, pongs, a close packet, garbage.",
-        "",
-        "## Diagram",
-        "",
-        "```mermaid",
-        *diagram(),
-        "```",
-        "",
-        "## States",
-        "",
-        *table(("State", "Meaning"), ((f"`{state.name}`", state.value) for state in State)),
-        "",
-        "## Inputs",
-        "",
-        *table(("Input", "Meaning"), ((f"`{given.name}`", given.value) for given in Input)),
-        "",
-        "## Rows",
-        "",
-        "What has no row here is ignored: it comes too late to matter, and changes nothing.",
-    ]
-    for state in State:
-        rows = [
-            (f"`{given.name}`", f"`{TABLE[state, given][0].name}`", f"`{TABLE[state, given][1]}`")
-            for given in Input
-            if TABLE[state, given][1] != "ignore"
-        ]
-        lines += ["", f"### {state.name}", "", *table(("Input", "Next state", "Action"), rows)]
-    lines += ["", "## Actions", ""]
-    actions = dict.fromkeys(action for _, action in TABLE.values())
-    lines += table(("Action", "What it does"), ((f"`{name}`", action_text(name)) for name in actions))
-    return "\n".join(lines) + "\n"
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Machine:
+    """One of the tables, and what is to be said about it."""
+
+    title: str
+    text: tuple[str, ...]
+    states: type[Enum]
+    inputs: type[Enum]
+    table: Mapping[Any, tuple[Any, str]]
+    owner: type[Any]
+    """Has the actions as methods."""
+    entries: tuple[tuple[str, str], ...]
+    """The states that one begins in, and by what."""
+    actions: Mapping[str, str]
+    """For the actions whose code says it all."""
 
 
-def diagram() -> list[str]:
-    """Returns the state diagram. Between two states there is one arrow, with every input that leads along it."""
-    arrows: dict[tuple[State, State], list[str]] = {}
-    for (state, given), (following, _) in TABLE.items():
-        if following is not state:
-            arrows.setdefault((state, following), []).append(given.name)
-    lines = [
-        "stateDiagram-v2",
-        "    [*] --> POLLING: handshake by a GET",
-        "    [*] --> WEBSOCKET: handshake by a WebSocket",
-    ]
-    lines += [
-        f"    {state.name} --> {following.name}: {', '.join(names)}" for (state, following), names in arrows.items()
-    ]
-    return [*lines, "    CLOSED --> [*]"]
-
-
-ACTIONS = {
+SERVER_ACTIONS = {
     "decode_body": "Decodes the payload of a POST, slice by slice, and takes its packets.",
     "lose_poll": "Ends the session with `transport error`.",
     "lose_post": "Ends the session with `transport error`.",
@@ -143,13 +99,109 @@ ACTIONS = {
     "time_out": "Ends the session with `ping timeout`.",
     "force_close": "Ends the session with `forced close`.",
 }
-"""For the actions whose code says it all."""
+
+CLIENT_ACTIONS = {
+    "open_session": "Takes the session id and the times of the heartbeat; begins an upgrade where both sides want it.",
+    "take_link": "Waits for the handshake on the WebSocket.",
+    "decode_answer": "Decodes the payload of a poll, slice by slice, and takes its packets.",
+    "poll_again": "Sends the next poll.",
+    "post_more": "Sends what was left for the next POST.",
+    "fail": "Ends the connection with `transport error`.",
+    "dial_candidate": "Asks for a WebSocket and starts the timer of an upgrade.",
+    "send_probe": "Says `2probe` on it.",
+    "look_for_quiet": "Looks whether a poll or a POST is still in hand.",
+    "lose": "Ends the connection with `transport close`.",
+    "reject": "Ends the connection with `parse error`.",
+    "time_out": "Ends the connection with `ping timeout`.",
+    "lose_network": "Ends the connection with `transport close`, or before it was open with `transport error`.",
+    "flush": "Sends what was left for the next POST; if that is nothing, the last packets are handed over.",
+    "force_close": "Ends the connection with `forced close`.",
+}
+
+MACHINES = (
+    Machine(
+        title="A server's session",
+        text=(
+            "`sioproto.engineio.TABLE`; the actions are methods of `Session`.",
+            "",
+            "An action may find that the session is over (a second poll at the same time, a body that is no payload, a",
+            "client that takes nothing). Then the state becomes `CLOSED` whatever the row says; such ends are not",
+            "drawn. Neither is what comes inside a transport that carries the session: messages, pongs, a close",
+            "packet, garbage.",
+        ),
+        states=State,
+        inputs=Input,
+        table=TABLE,
+        owner=Session,
+        entries=(("POLLING", "handshake by a GET"), ("WEBSOCKET", "handshake by a WebSocket")),
+        actions=SERVER_ACTIONS,
+    ),
+    Machine(
+        title="A client's connection",
+        text=(
+            "`sioproto.engineio.CLIENT_TABLE`; the actions belong to `EngineClient`, whose `client_life` module has",
+            "them. One connection goes through it once, and never comes back.",
+            "",
+            "While opening, what fails gives way to the next transport if `try_all_transports` says so; otherwise the",
+            "state becomes `CLOSED`. So it does where a server takes nothing and the send buffer is full. Neither is",
+            "drawn.",
+        ),
+        states=ClientState,
+        inputs=ClientInput,
+        table=CLIENT_TABLE,
+        owner=ClientLife,
+        entries=(("OPENING_POLLING", "the first transport is polling"), ("OPENING_WEBSOCKET", "it is WebSocket")),
+        actions=CLIENT_ACTIONS,
+    ),
+)
 
 
-def action_text(name: str) -> str:
+def states() -> str:
+    """Returns the page about the states of both sides."""
+    lines = [
+        "# The states of Engine.IO",
+        "",
+        GENERATED,
+        "",
+        "What a server's session does, and what a client's connection does, depends on its state and on what happens.",
+        "There is a table for each side, with one row for each pair of the two: the next state, and the action.",
+        "Nothing else decides what may follow what. This page is drawn from those tables.",
+    ]
+    for machine in MACHINES:
+        lines += ["", f"## {machine.title}", "", *machine.text, "", "```mermaid", *diagram(machine), "```"]
+        lines += ["", *table(("State", "Meaning"), ((f"`{state.name}`", state.value) for state in machine.states))]
+        lines += ["", *table(("Input", "Meaning"), ((f"`{given.name}`", given.value) for given in machine.inputs))]
+        lines += ["", "What has no row here is ignored: it comes too late to matter, and changes nothing."]
+        for state in machine.states:
+            rows = [
+                (f"`{given.name}`", f"`{following.name}`", f"`{action}`")
+                for given in machine.inputs
+                for following, action in [machine.table[state, given]]
+                if action != "ignore"
+            ]
+            if rows:
+                lines += ["", f"### {state.name}", "", *table(("Input", "Next state", "Action"), rows)]
+        actions = dict.fromkeys(action for _, action in machine.table.values() if action != "ignore")
+        lines += ["", f"### Actions of {machine.title.lower()}", ""]
+        lines += table(("Action", "What it does"), ((f"`{name}`", action_text(machine, name)) for name in actions))
+    return "\n".join(lines) + "\n"
+
+
+def diagram(machine: Machine) -> list[str]:
+    """Returns the state diagram. Between two states there is one arrow, with every input that leads along it."""
+    arrows: dict[tuple[str, str], list[str]] = {}
+    for (state, given), (following, _) in machine.table.items():
+        if following is not state:
+            arrows.setdefault((state.name, following.name), []).append(given.name)
+    lines = ["stateDiagram-v2", *(f"    [*] --> {state}: {text}" for state, text in machine.entries)]
+    lines += [f"    {state} --> {following}: {', '.join(names)}" for (state, following), names in arrows.items()]
+    return [*lines, "    CLOSED --> [*]"]
+
+
+def action_text(machine: Machine, name: str) -> str:
     """Returns what an action does: the first paragraph under its name."""
-    text = inspect.getdoc(getattr(Session, name))
-    return first_paragraph(text).replace("``", "`") if text else known(ACTIONS, name, "the action")
+    text = inspect.getdoc(getattr(machine.owner, name))
+    return first_paragraph(text).replace("``", "`") if text else known(machine.actions, name, "the action")
 
 
 # Options
@@ -387,7 +439,7 @@ def field_texts(config: type[Any]) -> dict[str, str]:
     return found
 
 
-def known(texts: dict[str, str], name: str, what: str) -> str:
+def known(texts: Mapping[str, str], name: str, what: str) -> str:
     """Returns the text for a name. Ends the program if nobody wrote one, neither in the code nor here."""
     if name not in texts:
         raise SystemExit(f"{what} {name} has no text: write one under it in the code, or in docs/generate.py")

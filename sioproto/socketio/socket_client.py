@@ -205,10 +205,11 @@ class SocketClient:
 
     def take_dirty(self) -> list[Fetch | Link]:
         """Returns what is to be sent: requests, and links with frames or a changed state; each once."""
+        told = bool(self._events)
         self._advance()
         carriers = self._connection.take_dirty()
         self._advance()
-        if self._events:
+        if self._events and not told:
             self.rouse()
         return carriers
 
@@ -343,16 +344,18 @@ class SocketClient:
             return
         if packet is not None:
             size, self._received = self._received, 0
-            self._packet(packet, size)
+            socket = self.sockets.get(packet.namespace)
+            if socket is None:
+                return  # of a namespace that nobody asked for
+            # The one hot road: an event.
+            if packet.type is EVENT:
+                socket.receive_event(packet, size)
+            else:
+                self._packet(socket, packet)
 
-    def _packet(self, packet: Packet, size: int) -> None:
-        socket = self.sockets.get(packet.namespace)
-        if socket is None:
-            return  # of a namespace that nobody asked for
+    def _packet(self, socket: ClientSocket, packet: Packet) -> None:
         kind = packet.type
-        if kind is EVENT:
-            socket.receive_event(packet, size)
-        elif kind is ACK:
+        if kind is ACK:
             socket.receive_ack(packet)
         elif kind is PacketType.CONNECT:
             socket.receive_connect(packet)

@@ -86,9 +86,14 @@ def engine_breaches(engine: EngineServer, armed: dict[str, int]) -> Iterator[Bre
             yield 3, f"{armed.get(label, 0)} timers {label!r} run where {count} should"
 
 
-def socket_breaches(core: SocketServer) -> Iterator[Breach]:
-    """Yields what is wrong with a server's sockets."""
+def socket_breaches(core: SocketServer, armed: dict[str, int]) -> Iterator[Breach]:
+    """Yields what is wrong with a server's sockets when everything is quiet; ``armed`` are its living timers."""
     config = core.config
+    clients = [session.client for session in core.engine.sessions.values() if session.client is not None]
+    strangers = sum(client.timer is not None for client in clients)
+    for label, count in (("connect", strangers), ("disconnecting", len(core._leaving))):
+        if armed.get(label, 0) != count:
+            yield 3, f"{armed.get(label, 0)} timers {label!r} run where {count} should"
     for session in core.engine.sessions.values():
         client = session.client
         if client is None:

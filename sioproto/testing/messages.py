@@ -97,7 +97,7 @@ class MessageClient:
         call = Call(self, fetch)
         call.start()
         if network.takes_duplicate(fetch.request.method):
-            network.watch.excuse(fetch.engine)
+            network.watch.excuse(fetch.request.query.get("sid", ""))
             Call(self, fetch, ghost=True).start()
 
 

@@ -7,7 +7,7 @@ it, which in a small world is always.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sioproto import app
 from sioproto.engineio.server import EngineServer
@@ -113,7 +113,7 @@ class Watch:
             for number, facts in engine_breaches(engine, armed):
                 raise InvariantBroken(number, facts)
             if sockets is not None:
-                for number, facts in socket_breaches(sockets):
+                for number, facts in socket_breaches(sockets, armed):
                     raise InvariantBroken(number, facts)
         for client in self._clients:
             for number, facts in client_breaches(client):
@@ -130,10 +130,10 @@ class Watch:
             self._witness.forget_ended()
             self._kept = KEPT + 2 * self._witness.size
 
-    def excuse(self, engine: Any) -> None:
-        """Does not compare any more what the two sides of a connection say: its network repeats requests."""
-        if engine is not None:
-            self._witness.excuse(engine)
+    def excuse(self, sid: str) -> None:
+        """Does not compare any more what the two sides of a session say: their network repeats requests."""
+        if sid:
+            self._witness.excuse(sid)
 
     def breach(self, number: int, facts: str) -> None:
         """Something is wrong."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sioproto.engineio.client import EngineClient
+from sioproto.engineio.request import parse_query
 from sioproto.testing.pipe import Pipe
 from sioproto.testing.proxying import GATEWAY_TIMEOUT, NO_WEBSOCKETS, Middle
 from sioproto.testing.reading import describe
@@ -223,7 +224,8 @@ class Circuit:
             if late:
                 self.up.delay(network.latency + late)
             if network.takes_duplicate(method):
-                network.watch.excuse(self.client.engine)
+                target = data.split(b" ", 2)[1].decode("latin-1")
+                network.watch.excuse(parse_query(target.partition("?")[2]).get("sid", ""))
                 Ghost(self, data)
         self.up.put(len(data), self.arrive_far, data)
 

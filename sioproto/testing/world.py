@@ -149,14 +149,19 @@ class World:
         return pending
 
     def spawn(self, function: Callable[..., Any], *args: Any) -> Pending[Any]:
-        """Runs ``function(*args)``, ``def`` or ``async def``, beside everything else, and returns what it returns."""
+        """Runs ``function(*args)``, ``def`` or ``async def``, beside everything else; the result is what it returns.
+
+        What it raises belongs to whoever waits for the result, and fails the test where nobody does.
+        """
         pending: Pending[Any] = Pending(self._party)
 
         async def run() -> None:
             try:
                 result = function(*args)
                 pending.resolve(await result if hasattr(type(result), "__await__") else result)
-            except Exception as error:  # belongs to whoever waits for the result
+            except Exception as error:  # a user's code: it stops nobody else
+                if not pending._callbacks:  # nobody waits
+                    self._party.report(error, f"spawned {getattr(function, '__qualname__', 'function')}")
                 pending.reject(error)
 
         Task(self._loop, run())
@@ -308,6 +313,7 @@ class World:
 
     def _wait(self, pending: Pending[Any], within: float) -> None:
         loop = self._loop
+        pending.on_done(_noted)
         self._run()
         end = loop.clock.now + within
         instants = loop.budget
@@ -390,6 +396,10 @@ class World:
 
     def __repr__(self) -> str:
         return f"<World seed {self.seed} at {self.now:.3f}, {len(self.servers)} servers, {len(self._networks)} clients>"
+
+
+def _noted(_: Pending[Any]) -> None:
+    """Somebody waits for it."""
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,17 @@ from unittest.mock import ANY
 
 import pytest
 
+from select_loop import Loop
 from sioproto import AckTimeout, ConnectError, Disconnected
-from sioproto_wire import PerMessageDeflate
+from sioproto.config import ClientConfig, EngineClientConfig
+from sioproto.engineio import EngineClient, EngineClosed, EngineOpened, MessageArrived, parse_url
+from sioproto.socketio import AuthAsked, ClientDisconnected, EventArrived, SocketClient
+from sioproto_wire import ClientWire, PerMessageDeflate
 from tests.interop.clients import OVER, QUICK, Clients, Peer, on_loop, record
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sioproto.app import Client
     from sioproto.config import TransportName
     from tests.peers import Node
@@ -41,11 +47,6 @@ io.on("connection", (socket) => {
 POLLED = "return [...io.sockets.sockets.values()].every((socket) => socket.conn.transport.writable);"
 
 
-async def upgraded(clients: Clients, client: Client, transports: tuple[TransportName, ...]) -> None:
-    """Waits until a client has the last of its transports."""
-    await clients.until(lambda: client.engine is not None and client.engine.transport_name == transports[-1])
-
-
 # Events, both ways
 
 
@@ -63,7 +64,7 @@ async def test_events_acknowledgements_and_binary(
     assert await client.emit_with_ack("echo", *values) == values
     assert await client.emit_with_ack("echo", b"alone") == b"alone"
     assert await client.emit_with_ack("echo") is None
-    await upgraded(clients, client, transports)
+    await clients.upgraded(client)
     assert await client.emit_with_ack("echo", [b"a"] * 10) == [b"a"] * 10
     assert echoed == [values, (b"alone",), (), ([b"a"] * 10,)]
     assert server("return [...io.sockets.sockets.keys()];") == [client.id]
@@ -132,7 +133,7 @@ async def test_many_events_keep_their_order_and_arrive_once(
     expected = [(number, None if number % 7 else bytes([number % 256])) for number in range(500)]
     assert down == expected
     assert server.log() == [["up", *row] for row in expected]
-    await upgraded(clients, client, transports)
+    await clients.upgraded(client)
 
 
 @on_loop
@@ -229,7 +230,7 @@ async def test_auth_is_a_value_or_a_callable_that_is_asked_each_time(clients: Cl
         asked.clear()
         client = clients.client(server.url, auth=auth, **QUICK)
         await client.connect()
-        await upgraded(clients, client, OVER["websocket"])
+        await clients.upgraded(client)
         server("cut();")
         await clients.until(lambda: len(asked) == 2)
         await client.connect()
@@ -293,7 +294,7 @@ async def test_headers_query_path_and_cookies(clients: Clients, peer: Peer) -> N
         cookie_jar=True,
     )
     await client.connect()
-    await upgraded(clients, client, OVER["websocket"])
+    await clients.upgraded(client)
     assert client.engine is not None
     cookies = f"mine=1; io={client.engine.id}"
     rows = server.take()
@@ -329,7 +330,7 @@ async def test_an_upgrade_is_remembered(clients: Clients, peer: Peer) -> None:
     server = peer.serve('io.on("connection", (socket) => log.push(socket.conn.transport.name));')
     client = clients.client(server.url, remember_upgrade=True, **QUICK)
     await client.connect()
-    await upgraded(clients, client, OVER["websocket"])
+    await clients.upgraded(client)
     client.disconnect()
     await client.connect()
     assert server.take() == ["polling", "websocket"]
@@ -376,7 +377,7 @@ async def test_the_server_goes_and_comes_back(
     log: list[Any] = []
     record(log, client, ["connect", "disconnect", "connect_error", "reconnect_attempt", "reconnect_error", "reconnect"])
     await client.connect()
-    await upgraded(clients, client, transports)
+    await clients.upgraded(client)
     first = client.id
     client.emit("before")
     await clients.until(lambda: len(server.log()) == 1)
@@ -427,7 +428,7 @@ async def test_a_connection_that_is_cut_is_recovered(
     # What the server adds for itself, an offset, comes behind the arguments.
     client.on("news", lambda number, data=None: log.append(("news", number, data)))
     await client.connect()
-    await upgraded(clients, client, transports)
+    await clients.upgraded(client)
     first = client.id
     await clients.until(lambda: len(log) == 2)
     for turn in range(3):
@@ -605,7 +606,7 @@ async def test_a_server_that_falls_silent(clients: Clients, node: Node) -> None:
         for transports in OVER.values():
             client = clients.client(server.url, transports=transports, open_timeout=0.2, **QUICK)
             await client.connect()
-            await upgraded(clients, client, transports)
+            await clients.upgraded(client)
             log: list[Any] = []
             record(log, client, ["connect", "disconnect", "connect_error"])
             logs.append(log)
@@ -803,3 +804,75 @@ async def test_compression(clients: Clients, peer: Peer, offered: bool, compress
         assert got == each
     assert extensions == ("permessage-deflate" if offered else "")
     assert (received < len(text)) is (offered and compress)
+
+
+# The floors below
+
+
+class Taking(Loop):
+    """The loop for floors that leave their events to whoever drives them."""
+
+    def __init__(self, handle: Callable[[Any], None]) -> None:
+        super().__init__()
+        self.handle = handle
+
+    def turn(self, wire: Any) -> bool:
+        events = wire.core.events()
+        for event in events:
+            self.handle(event)
+        return super().turn(wire) or bool(events)
+
+
+def test_the_engine_alone(peer: Peer) -> None:
+    server = peer.serve(ECHO)
+    log: list[Any] = []
+
+    def handle(event: Any) -> None:
+        match event:
+            case EngineOpened(engine):
+                engine.send("0")
+            case MessageArrived(engine, data):
+                log.append(data)
+                if len(log) == 1:
+                    engine.send('21["echo",1]')
+                elif len(log) == 3:
+                    engine.close()
+            case EngineClosed(_, reason):
+                log.append(reason)
+
+    loop = Taking(handle)
+    core = EngineClient(parse_url(server.url)[0], EngineClientConfig(), loop.environment)
+    core.begin()
+    loop.run(core, ClientWire(core), until=lambda: core.ready_state == "closed")
+    assert log[0].startswith('0{"sid":')
+    assert log[1:] == ['2["echoed",1]', "31[1]", "forced close"]
+
+
+def test_sockets_without_handlers(peer: Peer) -> None:
+    server = peer.serve(
+        """
+        io.on("connection", async (socket) => {
+          log.push(socket.handshake.auth, await socket.emitWithAck("question", 1));
+          socket.disconnect();
+        });
+        """
+    )
+    log: list[Any] = []
+
+    def handle(event: Any) -> None:
+        match event:
+            case AuthAsked(ticket):
+                ticket.socket.client.answer_auth(ticket, {"token": 1})
+            case EventArrived(socket, args, int(ack_id), _, connection):
+                log.append(args)
+                socket.acknowledge(ack_id, ["answer"], connection)
+            case ClientDisconnected(_, reason):
+                log.append(reason)
+
+    loop = Taking(handle)
+    core = SocketClient(parse_url(server.url)[0], EngineClientConfig(), ClientConfig(), loop.environment)
+    connected = core.of("/", lambda: None).connect()
+    loop.run(core, ClientWire(core), until=lambda: core.closed)
+    assert connected.result() is None
+    assert log == [["question", 1], "io server disconnect"]
+    assert server.take() == [{"token": 1}, "answer"]
