@@ -247,6 +247,9 @@ class EngineClientConfig:
     """The largest message or polling response that is accepted from the server, in bytes."""
     max_control_packets: int = 100
     """Packets other than messages in one polling payload."""
+    max_post_packets: int = 16
+    """Packets in one POST: what python-socketio's server takes, where nobody told it to take more. Others have no such
+    limit; for them a larger one makes bursts over polling quicker."""
     decode_slice: int = 512
     """Packets of one polling payload that are decoded before other work gets its turn."""
     max_send_buffer: int = 4 * 1024 * 1024
@@ -260,7 +263,7 @@ class EngineClientConfig:
         check_positive(
             self,
             *("upgrade_timeout", "close_timeout", "max_payload", "max_control_packets", "max_cookies"),
-            *("decode_slice", "max_send_buffer", "drain_mark"),
+            *("decode_slice", "max_send_buffer", "drain_mark", "max_post_packets"),
         )
         if self.request_timeout is not None:
             check_positive(self, "request_timeout")
@@ -298,7 +301,8 @@ class ClientConfig:
     max_buffered: int = 10_000
     """Events that may wait for a connection, and for their turn with ``retries``; beyond, ``emit`` raises."""
     max_early: int = 1000
-    """Events of a namespace that may come before its CONNECT is answered; beyond, the connection is closed."""
+    """Events of a namespace that may come before its CONNECT is answered, ``max_payload`` bytes in all; beyond, the
+    connection is closed."""
     max_acks: int = 1000
     """Acknowledgements that are awaited in one namespace; beyond, the oldest fails."""
     max_attachments: int = 1000

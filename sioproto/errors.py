@@ -22,6 +22,10 @@ class RemoteProtocolError(ProtocolError):
     """The peer sent something invalid. Carried by events and ``error`` handlers; never raised at a caller."""
 
 
+class MissingArguments(RemoteProtocolError):
+    """An event came with fewer arguments than its handler needs, so that was not called. For ``on_error`` alone."""
+
+
 class OptionError(LocalProtocolError, TypeError):
     """An option that does not exist, or a value that it cannot have. The text names the nearest known option."""
 

@@ -31,6 +31,14 @@ class Listener:
         self.concurrent = concurrent
         self.least, self.most, self.wants_ack = read_shape(call)
 
+    def check(self, what: str, given: tuple[str, ...]) -> None:
+        """Raises ``LocalProtocolError`` if the handler needs more than it is going to be given."""
+        if self.least > len(given):
+            name = getattr(self.call, "__name__", repr(self.call))
+            raise LocalProtocolError(
+                f"{what} gets ({', '.join(given)}), and {name} needs {self.least} positional arguments"
+            )
+
     def fit(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """Drops the arguments that the handler does not take, as a JavaScript function ignores them."""
         return args if len(args) <= self.most else args[: self.most]

@@ -106,6 +106,11 @@ class Pending(Generic[T]):
             yield from self._waiting.park(self)
         return self.result()
 
+    def __repr__(self) -> str:
+        if not self.done:
+            return "<Pending, not done>"
+        return f"<Pending, done: {self._value!r}>" if self._error is None else f"<Pending, failed: {self._error!r}>"
+
     def _settle(self) -> None:
         self.done = True
         callbacks, self._callbacks = self._callbacks, []

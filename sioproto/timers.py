@@ -52,6 +52,8 @@ class Lane(Generic[T]):
     def __init__(
         self, clock: Callable[[], float], duration: float, label: str, due: Callable[[T, float], None]
     ) -> None:
+        if not duration > 0:
+            raise ValueError(f"a lane needs a duration above 0 seconds, not {duration!r} ({label})")
         self.duration = duration
         self.label = label
         self._clock = clock
@@ -156,8 +158,6 @@ class Timers:
 
     def lane(self, duration: float, label: str, due: Callable[[T, float], None]) -> Lane[T]:
         """Opens a lane. ``label`` names it in ``explain()``; ``due(owner, deadline)`` is called on this clock."""
-        if not duration > 0:
-            raise ValueError(f"a lane needs a duration above 0 seconds, not {duration!r} ({label})")
         lane = Lane(self.clock, duration, label, due)
         self._lanes.append(lane)
         return lane

@@ -58,6 +58,8 @@ CLOCKS = frozenset({"now", "today", "utcnow"})
 
 # What every binding may build on, besides the core. The wire does no I/O either.
 SHARED_BINDINGS = frozenset({"sioproto_wire"})
+# What runs other people's tests.
+TEST_TOOLS = frozenset({"sioproto_pytest"})
 IO_MODULES = frozenset({"anyio", "asyncio", "curio", "selectors", "socket", "ssl", "subprocess", "threading", "trio"})
 
 CORE_LINES = 450
@@ -239,7 +241,7 @@ def trespassing(module: Module) -> Iterator[str]:
     """A binding builds on the core and on what all bindings share, never on another runtime's binding."""
     own = module.name.partition(".")[0]
     for imported in module.imports:
-        if within(imported.dotted, TESTING):
+        if within(imported.dotted, TESTING) and own not in TEST_TOOLS:
             yield module.breach(imported.line, f"imports {imported.dotted}, which is for tests")
         elif imported.root.startswith(f"{CORE}_") and imported.root not in SHARED_BINDINGS | {own}:
             yield module.breach(imported.line, f"imports {imported.root}, another binding")
@@ -520,6 +522,7 @@ def test_trespassing_is_caught(name: str, source: str) -> None:
 def test_what_bindings_share_is_left_alone() -> None:
     source = "import asyncio, sioproto\nfrom sioproto_wire import Wire\nfrom sioproto_asyncio.server import Server"
     assert list(trespassing(snippet(source, "sioproto_asyncio"))) == []
+    assert list(trespassing(snippet("from sioproto.testing import World", "sioproto_pytest"))) == []
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ which connection a request travels on, and when a new one is dialed.
 
 Rule 1: at most one request at a time is on a connection, and one that asks for a WebSocket has a connection of its own.
 
-Rule 2: only a GET is ever sent twice, and that only where the server may have closed a connection that was kept while
-the request was on its way: then no byte of an answer came.
+Rule 2: only a GET is ever sent twice, and that only where the server may have closed a connection that nobody used for
+a while before the request came there: then no byte of an answer came.
 """
 
 from __future__ import annotations
@@ -112,6 +112,9 @@ class ClientWire:
                 elif owner is not None:
                     owner.drop(carrier)
         touched, self.touched = self.touched, []
+        for connection in touched:
+            if connection.opening:
+                connection.dirty = False  # there is nothing to take yet
         return touched
 
     def shutdown(self) -> None:

@@ -207,6 +207,7 @@ class Connection:
         if link.reading is not self.reading:
             follow_reading(self, link)
         if self.blocked:
+            link.dirty = False  # its frames stay, but whatever else happens to it is to be heard of
             return b""
         frames = link.take()
         if self.out is None:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 MARGIN = 1.0
 """Seconds by which we are done with a connection before the server is, as far as it says."""
 
+STALE = 1.0
+"""Seconds without a request after which the server may have closed a connection when the next one is on its way."""
+
 
 class Phase(Enum):
     """What the HTTP half of a client's connection is doing."""
@@ -44,15 +47,17 @@ class Phase(Enum):
 class Fetches:
     """The requests of one connection, of which at most one is in hand."""
 
-    __slots__ = ("_connection", "_offer", "_reader", "_served", "_wire", "fetch", "phase")
+    __slots__ = ("_connection", "_offer", "_reader", "_rested", "_stale", "_wire", "fetch", "phase")
 
     def __init__(self, connection: ClientConnection, wire: ClientWire) -> None:
         self._connection = connection
         self._wire = wire
         self._offer: Offer | None = None
         self._reader: AnswerReader | None = None
-        self._served = 0
-        """Requests that got their answers here."""
+        self._rested = float("inf")
+        """When the last request was answered, on the clock."""
+        self._stale = False
+        """Whether the server may have closed the connection before the request in hand came there."""
         self.fetch: Fetch | None = None
         """The request in hand."""
         self.phase = Phase.IDLE
@@ -61,6 +66,7 @@ class Fetches:
         """Sends a request, which is written already, as soon as the transport is there."""
         wire = self._wire
         self.fetch = fetch
+        self._stale = wire.core.timers.clock() - self._rested >= STALE
         self._offer = offer
         self._reader = AnswerReader(fetch.request, wire.config, wire.core.engine_config.max_payload)
         self.phase = Phase.SENT
@@ -68,10 +74,12 @@ class Fetches:
 
     def receive(self, data: bytes | bytearray | memoryview) -> None:
         """Takes what the server sent."""
+        if not data:
+            return
         if self._reader is None:
             # Nobody asked. It may be the server's word that it closes, which is no answer to the next request.
             self._connection.close()
-        elif data:
+        else:
             self._reader.receive(data)
             self.advance()
 
@@ -111,7 +119,11 @@ class Fetches:
                 connection.arm(None)
 
     def fail(self, error: str, *, abort: bool = False) -> None:
-        """Gives up the request in hand, and the connection with it. One that a closing server crossed is repeated."""
+        """Gives up the request in hand, and the connection with it.
+
+        Where the server seems to have closed the connection for want of requests, a GET is repeated. Not otherwise: the
+        packets in an answer to a poll that is lost are gone, and asking again would hide that.
+        """
         fetch, reader, wire = self.fetch, self._reader, self._wire
         self.fetch = self._reader = None
         if abort:
@@ -120,7 +132,7 @@ class Fetches:
             self._connection.close()
         if fetch is None or reader is None:
             return
-        if self._served and not reader.begun and fetch.request.method == "GET":
+        if self._stale and not reader.begun and fetch.request.method == "GET":
             wire.repeat(fetch)
         else:
             wire.core.receive_failure(fetch, error)
@@ -136,7 +148,7 @@ class Fetches:
             connection.accept(fetch, response, deflate, reader.buffer)
             return
         self.fetch = self._reader = None
-        self._served += 1
+        self._rested = wire.core.timers.clock()
         seconds = wire.config.keep_alive_timeout
         if head.kept_for is not None:
             seconds = min(seconds, head.kept_for - MARGIN)

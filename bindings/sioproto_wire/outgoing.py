@@ -206,6 +206,7 @@ class ClientConnection:
         if link.reading is not self.reading:
             follow_reading(self, link)
         if self.blocked or self.websocket is None:
+            link.dirty = False  # its frames stay, but whatever else happens to it is to be heard of
             return b""
         pieces = self.websocket.write(link.take())
         out, self.out = self.out, None

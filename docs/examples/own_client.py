@@ -24,7 +24,7 @@ def main(url: str) -> None:
 
     async def talk() -> None:
         await client.connect()
-        print(f"connected over {client.engine.transport_name}" if client.engine else "gone again")
+        print("connected")
         print(f"answer: {await client.timeout(5).emit_with_ack('say', 'hello')}")
         ends.append(client.stop(5))
 

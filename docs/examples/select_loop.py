@@ -54,14 +54,10 @@ class Loop:
     def run(
         self, core: Any, wire: Any, listener: sockets.socket | None = None, until: Callable[[], bool] = lambda: False
     ) -> None:
-        """Drives a server behind its `listener`, or a client, until `until()`."""
-        while True:
-            while self.turn(wire):
-                pass
-            if until():
-                return
+        """Drives a server behind its `listener`, or a client, until `until()`; then closes what is left."""
+        while (busy := self.turn(wire)) or not until():
             deadline = core.next_deadline()
-            wait = None if deadline is None else max(0.0, deadline - self.environment.clock())
+            wait = 0.0 if busy else None if deadline is None else max(0.0, deadline - self.environment.clock())
             reading = [transport for transport, connection in self.connections.items() if connection.reading]
             readable, writable, _ = select.select(
                 [*reading, *([listener] if listener else [])], [*self.unsent], [], wait
@@ -76,6 +72,10 @@ class Loop:
                 if (connection := self.connections.get(transport)) is not None:
                     self.follow(connection)
             core.handle_timeout()
+        wire.shutdown()
+        self.turn(wire)
+        for connection in [*self.connections.values()]:
+            self.drop(connection)
 
     def turn(self, wire: Any) -> bool:
         """Goes on with what is ready and does what connections want; returns whether there was anything to do."""
@@ -88,13 +88,13 @@ class Loop:
             pending.on_done(lambda _, run=run: self.ready.append(run))
         connections = wire.take_dirty()
         for connection in connections:
-            if getattr(connection, "opening", False) and not connection.closing:
+            if getattr(connection, "opening", False):
                 self.dial(connection, wire.core.origin)
             self.follow(connection)
-        return bool(ready or connections)
+        return bool(ready or connections or self.ready)
 
     def dial(self, connection: Any, origin: Any) -> None:
-        """Connects to the server. Everything waits for it, which a loop with more to do would avoid."""
+        """Connects to the server, without TLS. Everything waits for it, which a loop with more to do would avoid."""
         try:
             transport = sockets.create_connection((origin.host, origin.port), timeout=5)
         except OSError as error:

@@ -13,7 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from sioproto.app.steps import event_of
-from sioproto.errors import RemoteProtocolError
+from sioproto.errors import MissingArguments
 from sioproto.pending import Pending
 from sioproto.socketio.client_events import EventArrived
 from sioproto.socketio.events import DisconnectingAsked, EventReceived, SocketDisconnected
@@ -186,7 +186,8 @@ class Dispatcher:
         listener, args = step.listener, step.args
         if len(args) < listener.least:
             # What is missing is missing in what the client sent.
-            raise RemoteProtocolError(f"the handler takes {listener.least} arguments, and {len(args)} came")
+            name = getattr(listener.call, "__name__", "the handler")
+            raise MissingArguments(f"{name} takes {listener.least} arguments, and {len(args)} came")
         if len(args) > listener.most:
             args = args[: listener.most]
         return listener.call(*args, ack=step.reply) if listener.wants_ack else listener.call(*args)

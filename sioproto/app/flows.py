@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from sioproto.socketio.socket import Socket
     from sioproto.socketio.socket_client import SocketClient
 
+NO_AUTH = "the auth could not be had"
+
 
 async def value_of(result: Any) -> Any:
     """Returns what a hook returned, awaited if need be."""
@@ -154,4 +156,9 @@ async def ask_auth(core: SocketClient, report: Callable[[BaseException, str], No
         core.refuse_auth(ticket, refusal)
     except Exception as error:  # a user's code: its failure is reported and stops nobody
         report(error, f"auth of {ticket.socket.name}")
-        core.refuse_auth(ticket, ConnectError("the auth could not be had"))
+        core.refuse_auth(ticket, ConnectError(NO_AUTH))
+    except GeneratorExit:
+        raise
+    except BaseException:
+        core.refuse_auth(ticket, ConnectError(NO_AUTH))
+        raise

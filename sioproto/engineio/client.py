@@ -24,7 +24,7 @@ from sioproto.engineio.cookies import CookieJar
 from sioproto.engineio.events import ObserverFailed
 from sioproto.engineio.link import Link
 from sioproto.engineio.observing import CLIENT_EVENTS, PACKET_NAMES, Observed
-from sioproto.engineio.packet import PacketType
+from sioproto.engineio.packet import PacketType, message_frame
 from sioproto.engineio.payload import decode_packet
 from sioproto.engineio.transport import Transport
 from sioproto.errors import LocalProtocolError, RemoteProtocolError
@@ -191,13 +191,13 @@ class EngineClient(Observed):
         self.opening.ask()
 
     def send(self, data: str | bytes, compress: bool = True) -> bool:
-        """Sends one message. Returns False, and sends nothing, unless the connection is open."""
-        if not isinstance(data, str | bytes):
-            if not isinstance(data, bytearray | memoryview):
-                raise LocalProtocolError(f"a message is a str or bytes, not {type(data).__name__}")
-            data = bytes(data)
+        """Sends one message. Returns False, and sends nothing, unless the connection is open.
+
+        Raises ``LocalProtocolError`` for what is no message: neither text nor bytes, or text with a lone surrogate.
+        """
+        frame = message_frame(data, compress)
         self._check_place()
-        return self.write((Frame(PacketType.MESSAGE + data if isinstance(data, str) else data, compress),))
+        return self.write((frame,))
 
     def write(self, frames: Sequence[Frame]) -> bool:
         """Queues encoded packets, next to each other and in order. Returns False unless the connection is open.

@@ -90,7 +90,9 @@ def read_open(data: str) -> OpenPacket:
         max_payload = handshake.get("maxPayload")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise RemoteProtocolError("invalid handshake") from None
-    counts = (interval, timeout) if max_payload is None else (interval, timeout, max_payload)
+    counts = [timeout] if max_payload is None else [timeout, max_payload]
+    if type(interval) is not int or interval:  # python-engineio says 0 for anything below a second
+        counts.append(interval)
     if not (
         isinstance(sid, str) and 0 < len(sid) <= MAX_SID and isinstance(upgrades, list) and all(map(is_count, counts))
     ):

@@ -1,7 +1,7 @@
 """What a client has still to send: one list, in order, whichever carrier takes it.
 
-A POST takes as much as the server accepts in one body and leaves the rest; a WebSocket takes all. While there is no
-carrier the list waits, up to ``max_send_buffer`` bytes.
+A POST takes as much as the server accepts in one body, and no more than ``max_post_packets``; the rest is left. A
+WebSocket takes all. While there is no carrier the list waits, up to ``max_send_buffer`` bytes.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class ClientOutbox:
         if self.frames:
             link = client.link
             if link is None:
-                frames = self._take(fitting(self.frames, client.server_max_payload))
+                frames = self._take(fitting(self.frames, client.server_max_payload, client.config.max_post_packets))
                 client.polling.send(frames)
             else:
                 frames = self._take(len(self.frames))

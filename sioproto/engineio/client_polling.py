@@ -149,14 +149,18 @@ def cancel(timer: Timer | None) -> None:
         timer.cancel()
 
 
-def fitting(frames: Sequence[Frame], limit: int | None) -> int:
-    """Returns how many packets from the first on fit into a payload of ``limit`` bytes; the first always does."""
+def fitting(frames: Sequence[Frame], limit: int | None, most: int) -> int:
+    """Returns how many packets from the first on, at most ``most``, fit into a payload of ``limit`` bytes; the first
+    always does.
+    """
+    count = min(len(frames), most)
     if limit is not None:
         size = -1
-        for index, frame in enumerate(frames):
+        for index in range(count):
             # Binary messages travel as "b" and base64; between two packets stands a separator.
+            frame = frames[index]
             data = frame.data
             size += 1 + (frame.size if isinstance(data, str) else 1 + (len(data) + 2) // 3 * 4)
             if size > limit and index:
                 return index
-    return len(frames)
+    return count

@@ -1,14 +1,17 @@
-"""The Engine.IO packet types, and the one packet whose content is Engine.IO's own: OPEN.
+"""The Engine.IO packet types, the one packet whose content is Engine.IO's own, OPEN, and the one for others', MESSAGE.
 
-A packet is a type digit followed by its data (Engine.IO protocol, "Packet encoding"). It is never an object here: a
-``str`` that begins with the digit, or ``bytes`` for a binary message, is all that the session needs, and it is what the
-transports carry.
+A packet is a type digit followed by its data (Engine.IO protocol, "Packet encoding"). What comes in is never an object
+here: a ``str`` that begins with the digit, or ``bytes`` for a binary message, is all that the session needs, and it is
+what the transports carry.
 """
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Final
+
+from sioproto.errors import LocalProtocolError
+from sioproto.frame import Frame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,3 +44,17 @@ def open_packet(sid: str, upgrades: Sequence[str], config: EngineConfig) -> str:
         "maxPayload": int(config.max_payload),
     }
     return PacketType.OPEN + json.dumps(handshake, separators=(",", ":"))
+
+
+def message_frame(data: object, compress: bool) -> Frame:
+    """Returns the frame of a message. Raises ``LocalProtocolError`` for what cannot be one."""
+    if isinstance(data, bytearray | memoryview):
+        data = bytes(data)
+    elif isinstance(data, str):
+        data = PacketType.MESSAGE + data
+    elif not isinstance(data, bytes):
+        raise LocalProtocolError(f"a message is a str or bytes, not {type(data).__name__}")
+    try:
+        return Frame(data, compress)
+    except UnicodeEncodeError as error:
+        raise LocalProtocolError("a message cannot contain a lone surrogate: UTF-8 has none") from error

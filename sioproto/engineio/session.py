@@ -16,14 +16,14 @@ from sioproto.engineio.events import CloseReason, MessageReceived, SessionClosed
 from sioproto.engineio.heartbeat import Heartbeat
 from sioproto.engineio.http import client_address, wants_base64
 from sioproto.engineio.observing import PACKET_NAMES, Observed
-from sioproto.engineio.packet import PacketType
+from sioproto.engineio.packet import PacketType, message_frame
 from sioproto.engineio.payload import decode_packet
 from sioproto.engineio.polling import Polling
 from sioproto.engineio.probe import Probe
 from sioproto.engineio.request import Exchange, Request, Response
 from sioproto.engineio.states import TABLE, Input, State
 from sioproto.engineio.transport import Transport
-from sioproto.errors import LocalProtocolError, RemoteProtocolError
+from sioproto.errors import RemoteProtocolError
 from sioproto.frame import FRAME_COST, Frame
 
 if TYPE_CHECKING:
@@ -126,13 +126,13 @@ class Session(Observed):
     # Commands
 
     def send(self, data: str | bytes, compress: bool = True) -> bool:
-        """Sends one message. Returns False, and sends nothing, unless the session is open."""
-        if not isinstance(data, str | bytes):
-            if not isinstance(data, bytearray | memoryview):
-                raise LocalProtocolError(f"a message is a str or bytes, not {type(data).__name__}")
-            data = bytes(data)
+        """Sends one message. Returns False, and sends nothing, unless the session is open.
+
+        Raises ``LocalProtocolError`` for what is no message: neither text nor bytes, or text with a lone surrogate.
+        """
+        frame = message_frame(data, compress)
         self._server.guard()
-        return self.write((Frame(PacketType.MESSAGE + data if isinstance(data, str) else data, compress),))
+        return self.write((frame,))
 
     def write(self, frames: Sequence[Frame]) -> bool:
         """Queues encoded packets, next to each other and in order. Returns False unless the session is open."""

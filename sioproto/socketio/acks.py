@@ -76,9 +76,11 @@ class Acks(Generic[S]):
 
     def expect(self, ack_id: int, waiter: Waiter[S]) -> None:
         """Remembers who waits for ``ack_id``."""
-        if len(self._waiters) >= self._limit:
-            self._waiters.pop(next(iter(self._waiters))).crowded_out(self._socket)
-        self._waiters[ack_id] = waiter
+        waiters = self._waiters
+        waiters[ack_id] = waiter
+        # Last, because whoever is crowded out may ask again in place.
+        if len(waiters) > self._limit:
+            waiters.pop(next(iter(waiters))).crowded_out(self._socket)
 
     def answer(self, ack_id: int, args: Sequence[Any]) -> None:
         """Takes an answer; one that nobody waits for is ignored."""
@@ -132,7 +134,7 @@ class SocketAck:
 
     def crowded_out(self, socket: Owing) -> None:
         self._stop()
-        self._pending.reject(AckTimeout())
+        self.time_out()
 
     def move(self, old: Owing, new: Owing) -> None:
         self._socket = new

@@ -9,30 +9,28 @@ the other.
 
 from __future__ import annotations
 
-from collections import deque
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sioproto.errors import ConnectError, Disconnected, LocalProtocolError
 from sioproto.pending import Pending
-from sioproto.socketio.acks import Acks, SocketAck
+from sioproto.socketio.buffering import EarlyEvents
 from sioproto.socketio.client_events import (
     AuthAsked,
     ClientConnected,
     ClientDisconnected,
     ConnectFailed,
     EventArrived,
-    EventLost,
 )
+from sioproto.socketio.client_sender import Sender
 from sioproto.socketio.emitting import Emitting
 from sioproto.socketio.operator import EmitOperator, check_event
 from sioproto.socketio.recovering import Recovering
-from sioproto.socketio.retrying import Retrying
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from sioproto.frame import Frame
+    from sioproto.engineio.client import EngineClient
     from sioproto.socketio.adapter import Flags
     from sioproto.socketio.client_events import ClientReason
     from sioproto.socketio.packet import Packet
@@ -41,6 +39,9 @@ if TYPE_CHECKING:
     Auth = dict[str, Any] | Callable[[], Any] | None
 
 OLD_SERVER = "the server sent no socket id: it speaks an older protocol than Socket.IO 3"
+
+MAX_ID = 256
+"""Characters of a socket's id; servers make 20."""
 
 
 class ClientSocketState(Enum):
@@ -76,12 +77,10 @@ class ClientSocket(Emitting[EmitOperator]):
 
     __slots__ = (
         "__dict__",
-        "_acks",
-        "_buffer",
         "_early",
-        "_next_ack_id",
         "_recovering",
-        "_retrying",
+        "_sender",
+        "_unanswered",
         "_waiting",
         "auth",
         "client",
@@ -94,17 +93,15 @@ class ClientSocket(Emitting[EmitOperator]):
         "ticket",
     )
 
-    LIFECYCLE = frozenset(
-        {
-            "connect",
-            "connect_error",
-            "disconnect",
-            "reconnect",
-            "reconnect_attempt",
-            "reconnect_error",
-            "reconnect_failed",
-        }
-    )
+    LIFECYCLE: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "connect": ("id",),
+        "connect_error": ("error",),
+        "disconnect": ("reason", "description"),
+        "reconnect_attempt": ("attempt",),
+        "reconnect": ("attempt",),
+        "reconnect_error": ("error",),
+        "reconnect_failed": (),
+    }
 
     def __init__(self, client: SocketClient, name: str, auth: Auth) -> None:
         super().__init__()
@@ -124,13 +121,12 @@ class ClientSocket(Emitting[EmitOperator]):
         """Events of connections up to this one are not handled any more, because the application left."""
         self.lane: Any = None
         """A slot for the floor above."""
-        self._acks: Acks[ClientSocket] = Acks(self, client.config.max_acks)
-        self._buffer: deque[tuple[tuple[Frame, ...], tuple[Any, ...], int | None]] = deque()
-        self._early: list[tuple[list[Any], int | None, int]] = []
-        self._next_ack_id = 0
+        self._early = EarlyEvents(client.config.max_early, client.engine_config.max_payload)
         self._recovering = Recovering()
-        self._retrying = Retrying(self, client.config.retries) if client.config.retries else None
+        self._sender = Sender(self)
         self._waiting: Pending[None] | None = None
+        self._unanswered: EngineClient | None = None
+        """The connection that a CONNECT went over which has no answer yet."""
 
     @property
     def connected(self) -> bool:
@@ -150,7 +146,7 @@ class ClientSocket(Emitting[EmitOperator]):
     @property
     def buffered(self) -> int:
         """Events that wait for a connection, or for their turn."""
-        return len(self._buffer) + (0 if self._retrying is None else len(self._retrying))
+        return self._sender.waiting
 
     # Connecting
 
@@ -158,11 +154,14 @@ class ClientSocket(Emitting[EmitOperator]):
         """Connects, and comes back after losses if ``reconnection`` is on; returns what is done once it is connected.
 
         Waiting for it raises ``ConnectError`` when the server refuses, or when there is no connection and no further
-        attempt is made, and ``Disconnected`` when ``disconnect`` is called first.
+        attempt is made, and ``Disconnected`` when ``disconnect`` is called first, or the client was closed.
         """
         client = self.client
         client.guard()
         pending: Pending[None] = Pending(client.waiting)
+        if client.closing:
+            pending.reject(Disconnected())
+            return pending
         if self.connected:
             pending.resolve(None)
             return pending
@@ -183,11 +182,14 @@ class ClientSocket(Emitting[EmitOperator]):
         client.guard()
         if not self.active:
             return
-        if self.state in (ClientSocketState.CONNECTING, ClientSocketState.CONNECTED):
+        # A server that has not let it in yet knows nobody who could leave; see ``_receive_late``.
+        if self.connected:
             client.write(client.parser.encode_disconnect(self.name))
         self.left = self.connection
+        waiting, self._waiting = self._waiting, None
         self._leave("io client disconnect", None, ClientSocketState.IDLE)
-        self._settle(Disconnected())
+        if waiting is not None:
+            waiting.reject(Disconnected())
         client.close_if_unused()
 
     # For the floors around
@@ -204,57 +206,35 @@ class ClientSocket(Emitting[EmitOperator]):
         """Sends an event the way the flags say, or lets it wait for a connection."""
         check_event(event)
         self.client.guard()
-        if self._retrying is not None and not flags.volatile:
-            self._retry(self._retrying, flags, event, args, None)
-        else:
-            self._send(flags, (event, *args), None)
+        self._sender.emit(flags, (event, *args))
 
     def emit_with_ack_flagged(self, flags: Flags, event: str, args: tuple[Any, ...]) -> Pending[Any]:
         """Sends an event that is to be acknowledged, the way the flags say."""
         check_event(event)
         self.client.guard()
-        if self._retrying is not None and not flags.volatile:
-            pending: Pending[Any] = Pending(self.client.waiting)
-            self._retry(self._retrying, flags, event, args, pending)
-            return pending
-        return self.ask(flags, event, args)
-
-    def ask(self, flags: Flags, event: str, args: tuple[Any, ...]) -> Pending[Any]:
-        """Sends an event once and returns what the server is going to answer."""
-        client = self.client
-        pending: Pending[Any] = Pending(client.waiting)
-        ack_id = self._next_ack_id
-        # Sent first: an event that cannot be sent raises, and nobody waits for its answer then.
-        self._send(flags, (event, *args), ack_id)
-        self._next_ack_id = ack_id + 1
-        ack = SocketAck(self, ack_id, pending)
-        timeout = client.config.ack_timeout if flags.timeout is None else flags.timeout
-        if timeout is not None:
-            ack.timer = client.timers.after(timeout, ack.time_out)
-        self._acks.expect(ack_id, ack)
-        return pending
-
-    def lose(self, event: str) -> None:
-        """An event that nobody waits for was given up."""
-        self.client.tell(EventLost(self, event))
+        return self._sender.ask(flags, (event, *args))
 
     def acknowledge(self, ack_id: int, args: Sequence[Any], connection: int) -> bool:
         """Answers an event of the server. Returns False when the connection that it came by is gone."""
-        client = self.client
-        if not self.connected or connection != self.connection:
-            return False
-        return client.write(client.parser.encode_ack(self.name, args, ack_id))
+        return self.connected and connection == self.connection and self._sender.acknowledge(ack_id, args)
 
-    def forget_ack(self, ack_id: int) -> None:
-        """Nobody waits for it any more; if its event was not sent yet, it is not sent at all."""
-        self._acks.forget(ack_id)
-        if self._buffer:
-            self._buffer = deque(waiting for waiting in self._buffer if waiting[2] != ack_id)
+    def observe_outgoing(self, args: tuple[Any, ...]) -> None:
+        """Tells observers of an event that is being sent."""
+        if self._outgoing:
+            self._observe_outgoing(args)
+
+    def close(self) -> None:
+        """Leaves for good: what still waits to be sent is forgotten, and whoever waits for an answer is told."""
+        self._sender.close()
+        self.disconnect()
 
     # What the connection tells
 
     def ask_auth(self) -> None:
         """There is a connection: sends CONNECT, as soon as its ``auth`` is known."""
+        # If it was left before the server answered, that answer comes first.
+        if self.state is not ClientSocketState.AWAY or self._unanswered is self.client.engine:
+            return
         if callable(self.auth):
             self.state = ClientSocketState.ASKING
             self.ticket = AuthTicket(self)
@@ -270,56 +250,47 @@ class ClientSocket(Emitting[EmitOperator]):
 
         Raises ``LocalProtocolError`` for an ``auth`` that is no dict, or cannot be encoded.
         """
-        self.ticket = None
         if auth is not None and not isinstance(auth, dict):
             raise LocalProtocolError(f"auth is a dict or None, not {type(auth).__name__}")
         client = self.client
         frames = client.parser.encode_connect(self.name, self._recovering.claim(auth))
+        self.ticket = None
         self.state = ClientSocketState.CONNECTING
+        self._unanswered = client.engine
         client.write(frames)
 
     def receive_connect(self, packet: Packet) -> None:
-        """The server accepted: what came early is told, what waited is sent, and then the application hears of it."""
+        """The server accepted: the application is told, then of what came early, and what waited is sent."""
         if self.state is not ClientSocketState.CONNECTING:
+            self._receive_late(accepted=True)
             return
         sid, pid = packet.data.get("sid"), packet.data.get("pid")
-        if not isinstance(sid, str) or not sid:
+        if not isinstance(sid, str) or not 0 < len(sid) <= MAX_ID:
             self.refuse(ConnectError(OLD_SERVER))
             return
         client = self.client
+        self._unanswered = None
         self._recovering.connected(pid)
         self.state = ClientSocketState.CONNECTED
         self.id = sid
         self.connection += 1
         client.tell(ClientConnected(self, sid))
-        early, self._early = self._early, []
-        for args, ack_id, size in early:
-            self._tell_event(args, ack_id, size)
-        buffer, self._buffer = self._buffer, deque()
-        while buffer:
-            frames, args_sent, ack_id = buffer.popleft()
-            if not self._write(frames, args_sent):
-                # The connection is going again: the rest waits for the next one.
-                buffer.appendleft((frames, args_sent, ack_id))
-                self._buffer.extendleft(reversed(buffer))
-                break
-        if self._retrying is not None:
-            self._retrying.send_next()
+        for event, size in self._early.take():
+            self._tell_event(event, size)
+        self._sender.set_connected()
         self._settle(None)
 
     def receive_event(self, packet: Packet, size: int) -> None:
         """Takes an event; one that comes before the answer to CONNECT waits for that."""
         if self.state is ClientSocketState.CONNECTED:
-            self._tell_event(packet.data, packet.id, size)
-        elif self.state is ClientSocketState.CONNECTING:
-            self._early.append((packet.data, packet.id, size))
-            if len(self._early) > self.client.config.max_early:
-                self.client.drop("transport error", "too many events before CONNECT was answered")
+            self._tell_event(packet, size)
+        elif self.state is ClientSocketState.CONNECTING and not self._early.add(packet, size):
+            self.client.drop("transport error", "too many events before CONNECT was answered")
 
     def receive_ack(self, packet: Packet) -> None:
         """Takes an acknowledgement; one that nobody waits for is ignored."""
-        if self.state is ClientSocketState.CONNECTED and packet.id is not None:
-            self._acks.answer(packet.id, packet.data)
+        if self.connected:
+            self._sender.receive_ack(packet)
 
     def receive_disconnect(self) -> None:
         """The server disconnected the socket, which stays away until ``connect`` is called."""
@@ -328,6 +299,8 @@ class ClientSocket(Emitting[EmitOperator]):
             self.client.close_if_unused()
         elif self.state is ClientSocketState.CONNECTING:
             self.refuse(ConnectError("the server disconnected the socket before it was connected"))
+        else:
+            self._receive_late(accepted=False)
 
     def receive_refusal(self, packet: Packet) -> None:
         """The server refused the socket, which stays away until ``connect`` is called."""
@@ -337,10 +310,13 @@ class ClientSocket(Emitting[EmitOperator]):
                 self.refuse(ConnectError(str(data.get("message", "")), data.get("data")))
             else:
                 self.refuse(ConnectError(data))
+        else:
+            self._receive_late(accepted=False)
 
     def refuse(self, error: ConnectError) -> None:
         """The attempt failed for good."""
-        self._early = []
+        self._early.take()
+        self._unanswered = None
         self.ticket = None
         self.state = ClientSocketState.IDLE
         self.client.tell(ConnectFailed(self, error))
@@ -349,63 +325,41 @@ class ClientSocket(Emitting[EmitOperator]):
 
     def receive_lost(self, reason: ClientReason, description: str | None) -> None:
         """The connection is gone; a socket that was there, or about to be, waits for the next one."""
+        self._unanswered = None
         if self.active:
             self._leave(reason, description, ClientSocketState.AWAY)
 
     def give_up(self, error: Exception) -> None:
         """No further attempt is made."""
-        if self.active:
-            self.state = ClientSocketState.IDLE
-            self._settle(error)
+        self.state = ClientSocketState.IDLE
+        self._settle(error)
 
     # Below this line: helpers
 
-    def _retry(
-        self, retrying: Retrying, flags: Flags, event: str, args: tuple[Any, ...], pending: Pending[Any] | None
-    ) -> None:
-        self._check_room()
-        # For its errors, which belong to whoever emits.
-        self.client.parser.encode_event(self.name, (event, *args), 0, flags.compress)
-        retrying.add(flags, event, args, pending)
+    def _tell_event(self, packet: Packet, size: int) -> None:
+        if packet.id is None:
+            self._recovering.note(packet.data)
+        self.client.tell(EventArrived(self, packet.data, packet.id, size, self.connection))
 
-    def _send(self, flags: Flags, args: tuple[Any, ...], ack_id: int | None) -> None:
-        frames = self.client.parser.encode_event(self.name, args, ack_id, flags.compress)
-        if self.state is ClientSocketState.CONNECTED:
-            if flags.volatile and not self.client.writable:
-                return
-            if self._write(frames, args):
-                return
-        if not flags.volatile:
-            self._check_room()
-            self._buffer.append((frames, args, ack_id))
-
-    def _check_room(self) -> None:
-        limit = self.client.config.max_buffered
-        if self.buffered >= limit:
-            raise LocalProtocolError(f"{limit} events wait for a connection already (option max_buffered)")
-
-    def _write(self, frames: tuple[Frame, ...], args: tuple[Any, ...]) -> bool:
-        if not self.client.write(frames):
-            return False
-        if self._outgoing:
-            self._observe_outgoing(args)
-        return True
-
-    def _tell_event(self, args: list[Any], ack_id: int | None, size: int) -> None:
-        if ack_id is None:
-            self._recovering.note(args)
-        self.client.tell(EventArrived(self, args, ack_id, size, self.connection))
+    def _receive_late(self, *, accepted: bool) -> None:
+        """The answer to a CONNECT that was left before. Whoever is in by now has to leave before coming back."""
+        client = self.client
+        if self._unanswered is not client.engine:
+            return
+        self._unanswered = None
+        if accepted:
+            client.write(client.parser.encode_disconnect(self.name))
+        self.ask_auth()
 
     def _leave(self, reason: ClientReason, description: str | None, state: ClientSocketState) -> None:
         connected = self.connected
         self.state = state
         self.ticket = None
-        self._early = []
+        self._early.take()
         if connected:
             self.id = None
             self.client.tell(ClientDisconnected(self, reason, description))
-            # What was not sent yet is going to be, and may still be answered.
-            self._acks.leave({ack_id for _, _, ack_id in self._buffer if ack_id is not None})
+            self._sender.set_disconnected()
 
     def _settle(self, error: Exception | None) -> None:
         waiting, self._waiting = self._waiting, None

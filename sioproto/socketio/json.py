@@ -107,7 +107,7 @@ class StrictJson:
                 raise BinaryFound(BINARY_FOUND)
             return call_dumps(self._dumps, value)
         try:
-            return encode_plain(value)
+            return readable(encode_plain(value))
         except LocalProtocolError:
             raise
         except Exception as error:
@@ -128,7 +128,7 @@ class StrictJson:
             raise unsupported(found)
 
         try:
-            return make_encode(attach)(value), attachments
+            return readable(make_encode(attach)(value)), attachments
         except LocalProtocolError:
             raise
         except Exception as error:
@@ -278,6 +278,13 @@ def refuse(found: Any) -> Any:
 
 
 encode_plain = make_encode(refuse)
+
+
+def readable(text: str) -> str:
+    """Returns JSON of ours, unless an integer in it is one that ``loads`` refuses and JavaScript takes for infinity."""
+    if len(text) > MAX_DIGITS and has_long_number(text) and has_long_number(outside_strings(text)):
+        raise LocalProtocolError(f"an integer cannot be sent with more than {MAX_DIGITS} digits: no peer reads it")
+    return text
 
 
 def unsupported(found: Any) -> LocalProtocolError:

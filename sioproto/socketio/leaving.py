@@ -61,6 +61,9 @@ class Leaving:
         for socket in list(self._rows):
             self.finish(socket)
 
+    def __len__(self) -> int:
+        return len(self._rows)
+
     def _overdue(self, socket: Socket, _: float) -> None:
         # Its handlers are late, and what it sent before would be handled later still.
         socket.expelled = True

@@ -6,14 +6,14 @@ sends an event called ``connection`` or ``error`` reaches only a handler that as
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from sioproto.errors import LocalProtocolError, ReservedEventError
 from sioproto.handlers import Handlers, Listener, without
 from sioproto.socketio.packet import RESERVED_EVENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 H = TypeVar("H", bound="Callable[..., Any]")
 
@@ -23,7 +23,8 @@ class Listening:
 
     __slots__ = ("_any", "_lifecycle", "_wire")
 
-    LIFECYCLE: frozenset[str] = frozenset()
+    LIFECYCLE: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """The names of ours, each with what its handlers get."""
 
     def __init__(self) -> None:
         # Most sockets never get a handler of their own, so the tables are made when the first one comes.
@@ -123,6 +124,8 @@ class Listening:
         if handler is None:
             return lambda call: self._register(event, call, wire=wire, concurrent=concurrent, once=once)
         listener = Listener(handler, once=once, concurrent=concurrent)
+        if not wire and event in self.LIFECYCLE:
+            listener.check(f"a handler of {event!r}", self.LIFECYCLE[event])
         if wire or event not in self.LIFECYCLE:
             if self._wire is None:
                 self._wire = Handlers()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from sioproto.errors import LocalProtocolError
 from sioproto.handlers import Handlers, Listener
@@ -12,7 +12,7 @@ from sioproto.socketio.operator import BroadcastOperator
 from sioproto.socketio.sending import Sending, check_server_event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from sioproto.socketio.adapter import Adapter
     from sioproto.socketio.dynamic import DynamicNamespace
@@ -31,7 +31,14 @@ class Namespace(Listening, Sending):
     Subclass)``. Only methods of the subclass count, so nothing that this class has is ever taken for an event.
     """
 
-    LIFECYCLE = frozenset({"connection", "connect", "disconnecting", "disconnect", "error", "new_namespace"})
+    LIFECYCLE: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "connection": ("socket",),
+        "connect": ("socket",),
+        "disconnecting": ("socket", "reason", "description"),
+        "disconnect": ("socket", "reason", "description"),
+        "error": ("socket", "error"),
+        "new_namespace": ("namespace",),
+    }
 
     def __init__(self, server: SocketServer, name: str, parent: DynamicNamespace | None = None) -> None:
         super().__init__()
@@ -62,7 +69,9 @@ class Namespace(Listening, Sending):
         reported to ``on_error``. Namespaces that exist already are not affected by those of others: ``io.use`` is for
         ``/`` only.
         """
-        self._middlewares.append(Listener(middleware))
+        listener = Listener(middleware)
+        listener.check("a middleware of a namespace", ("socket",))
+        self._middlewares.append(listener)
         return middleware
 
     def middlewares(self) -> list[Listener]:

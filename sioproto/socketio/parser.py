@@ -9,8 +9,9 @@ text is fixed and never repeats what the peer sent.
 
 Where this is stricter than Node.js: an EVENT, ACK or CONNECT_ERROR needs its payload and an ACK its id, only EVENT and
 ACK may have an id, ids have at most 15 digits (Node rounds longer ones), an event's name is a string or an integer, a
-placeholder's number is written as an integer, no number overflows, spaces count as nothing but spaces (Node reads them
-as a type, count or id of 0), and names, arguments and depth are bounded.
+placeholder's number is written as an integer and the number of attachments in one or two digits, no number overflows,
+spaces count as nothing but spaces (Node reads them as a type, count or id of 0), a namespace has no controls, and
+names, arguments, depth and containers are bounded. Nothing is taken that Node.js refuses.
 """
 
 from __future__ import annotations

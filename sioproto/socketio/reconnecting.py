@@ -54,6 +54,7 @@ class Reconnecting:
         self._observed: dict[str, None] = {}
         self._timer: Timer | None = None
         """Until the next attempt, or until one took too long."""
+        self._pause_timer: Timer | None = None
         self._remembered = False
         self._cause: tuple[CloseReason, str] | None = None
         self.engine: EngineClient | None = None
@@ -76,7 +77,7 @@ class Reconnecting:
     @property
     def closed(self) -> bool:
         """Whether there is no connection, and none is being opened, closed or waited for."""
-        return self.engine is None and not self.old and self._timer is None
+        return self.engine is None and not self.old and not self._last and self._timer is None
 
     def observe(self, event: str, call: Callable[..., Any] | None) -> Any:
         """Observes the connection, whichever is current; see ``SocketClient.on``."""
@@ -105,6 +106,7 @@ class Reconnecting:
             client.environment,
             timers=client.timers,
             wake=self._wake,
+            guard=client.guard,
             jar=self._jar,
             transports=transports,
         )
@@ -116,10 +118,11 @@ class Reconnecting:
 
     def leave(self) -> None:
         """Closes the connection, whose last packets are still delivered, and does not come back."""
-        self._stop_timer()
+        self._stop_timers()
         self._backoff.reset()
         engine, self.engine = self.engine, None
         if engine is not None:
+            self._remembered = self._remembered or engine.upgraded
             self._observers.notify("close", "forced close", None)
             self.old.append(engine)
             engine.close(discard=not engine.open)
@@ -130,6 +133,25 @@ class Reconnecting:
             self._cause = (reason, description)
             self.engine.close(discard=True)
 
+    def pause(self) -> None:
+        """Stops reading, for as long as the server waits for a sign of life; then the connection is given up.
+
+        Otherwise a handler that waits for an answer behind what is not read would wait for ever.
+        """
+        engine = self.engine
+        if engine is not None and engine.open and not engine.paused:
+            engine.pause()
+            patience = engine.ping_interval + engine.ping_timeout
+            self._pause_timer = self._client.timers.after(patience, self._pause_overdue)
+
+    def resume(self) -> None:
+        """Reads again."""
+        if self.engine is not None:
+            if self._pause_timer is not None:
+                self._pause_timer.cancel()
+                self._pause_timer = None
+            self.engine.resume()
+
     def cut_off(self) -> None:
         """Ends those at once that were left."""
         for engine in list(self.old):
@@ -138,7 +160,7 @@ class Reconnecting:
     # What connections tell
 
     def take_dirty(self) -> list[Fetch | Link]:
-        """Returns what is to be sent, of all connections."""
+        """Returns what is to be sent, or to be let go, of all connections."""
         carriers, self._last = self._last, []
         if self.engine is not None:
             carriers += self.engine.take_dirty()
@@ -150,10 +172,12 @@ class Reconnecting:
         """Takes what a connection tells, messages excepted."""
         if isinstance(event, ObserverFailed):
             self._client.tell(event)
-        elif engine is not self.engine:
+            return
+        if isinstance(event, EngineClosed):
+            self._last += engine.take_dirty()
+        if engine is not self.engine:
             if isinstance(event, EngineClosed):
                 self.old.remove(engine)
-                self._last += engine.take_dirty()
         elif isinstance(event, EngineOpened):
             self._opened(engine)
         elif isinstance(event, EngineClosed):
@@ -166,7 +190,7 @@ class Reconnecting:
                 self.receive(engine, event)
 
     def _opened(self, engine: EngineClient) -> None:
-        self._stop_timer()
+        self._stop_timers()
         attempts = self._backoff.attempts
         self._backoff.reset()
         self._remembered = engine.transport_name == "websocket"
@@ -174,19 +198,17 @@ class Reconnecting:
         if attempts:
             self._tell_all("reconnect", attempts)
         for socket in list(self._client.sockets.values()):
-            if socket.active:
-                socket.ask_auth()
+            socket.ask_auth()
 
     def _closed(self, engine: EngineClient, event: EngineClosed) -> None:
         client = self._client
-        self._stop_timer()
+        self._stop_timers()
         reason, description = event.reason, event.description
         if self._cause is not None:
             (reason, description), self._cause = self._cause, None
         # An upgrade that held is remembered; any failure is a reason to begin with polling again.
         self._remembered = event.opened and reason != "transport error" and (engine.upgraded or self._remembered)
         self.engine = None
-        self._last += engine.take_dirty()
         if event.opened:
             self._observers.notify("close", reason, description)
             for socket in list(client.sockets.values()):
@@ -208,8 +230,8 @@ class Reconnecting:
         """Waits for the next attempt, unless there is to be none."""
         client = self._client
         config = client.config
-        if not any(socket.active for socket in client.sockets.values()):
-            return
+        if self.engine is not None or not any(socket.active for socket in client.sockets.values()):
+            return  # whoever was told of the end has opened a new connection in place, or wants none
         limit = config.reconnection_attempts
         if config.reconnection and (limit is None or self._backoff.attempts < limit):
             self._timer = client.timers.after(self._backoff.next_delay(), self._attempt)
@@ -217,13 +239,18 @@ class Reconnecting:
         if config.reconnection:
             self._tell_all("reconnect_failed")
         self._backoff.reset()
-        for socket in list(client.sockets.values()):
+        # Listed first, because whoever is told may connect others in place.
+        for socket in [each for each in client.sockets.values() if each.active]:
             socket.give_up(error)
 
     def _attempt(self) -> None:
         self._timer = None
         self._tell_all("reconnect_attempt", self._backoff.attempts)
         self.open()
+
+    def _pause_overdue(self) -> None:
+        self._pause_timer = None
+        self.drop("ping timeout", "handlers lag")
 
     def _open_overdue(self) -> None:
         self._timer = None
@@ -240,7 +267,8 @@ class Reconnecting:
         notify = self._observers.notify
         engine.on(ENGINE_EVENTS[event], lambda *args: notify(event, *args))
 
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _stop_timers(self) -> None:
+        for timer in (self._timer, self._pause_timer):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._pause_timer = None

@@ -12,6 +12,9 @@ from typing import Any
 OFFSET = re.compile(r"[0-9A-Za-z_.\-]{1,64}")
 """What an offset looks like, on whichever server. An event's own last text that looks otherwise is none."""
 
+MAX_PID = 256
+"""Characters of a private id, which is sent with every further CONNECT; servers make 20."""
+
 
 class Recovering:
     """The private id and the latest offset of one socket."""
@@ -32,7 +35,7 @@ class Recovering:
 
     def connected(self, pid: object) -> None:
         """Takes the private id that came with the answer; the same one as before means that nothing was missed."""
-        if not isinstance(pid, str):
+        if not isinstance(pid, str) or len(pid) > MAX_PID:
             pid = None
         self.recovered = pid is not None and pid == self._pid
         if not self.recovered:

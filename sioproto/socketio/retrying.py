@@ -2,6 +2,9 @@
 
 An event whose acknowledgement does not come in time, or whose connection is lost before, is sent again up to
 ``retries`` times; those behind it wait. So the server may see one twice, but never two of them in another order.
+
+What is sent again is what was emitted: it is encoded once, and has one id, so that a late answer to an earlier try
+counts.
 """
 
 from __future__ import annotations
@@ -12,20 +15,29 @@ from typing import TYPE_CHECKING, Any
 from sioproto.errors import AckTimeout, Disconnected
 
 if TYPE_CHECKING:
+    from sioproto.frame import Frame
     from sioproto.pending import Pending
-    from sioproto.socketio.adapter import Flags
-    from sioproto.socketio.client_socket import ClientSocket
+    from sioproto.socketio.client_sender import Sender
 
 
 class Retried:
     """One event, and how often it was sent."""
 
-    __slots__ = ("args", "event", "flags", "pending", "sent", "tries")
+    __slots__ = ("ack_id", "args", "frames", "pending", "sent", "timeout", "tries")
 
-    def __init__(self, flags: Flags, event: str, args: tuple[Any, ...], pending: Pending[Any] | None) -> None:
-        self.flags = flags
-        self.event = event
+    def __init__(
+        self,
+        frames: tuple[Frame, ...],
+        args: tuple[Any, ...],
+        ack_id: int,
+        timeout: float | None,
+        pending: Pending[Any] | None,
+    ) -> None:
+        self.frames = frames
         self.args = args
+        self.ack_id = ack_id
+        self.timeout = timeout
+        """Seconds that each try has; None for ``ack_timeout``."""
         self.pending = pending
         """Who waits for the answer, if anybody does."""
         self.tries = 0
@@ -36,30 +48,39 @@ class Retried:
 class Retrying:
     """The queue of one socket."""
 
-    __slots__ = ("_queue", "_retries", "_socket")
+    __slots__ = ("_queue", "_retries", "_sender")
 
-    def __init__(self, socket: ClientSocket, retries: int) -> None:
-        self._socket = socket
+    def __init__(self, sender: Sender, retries: int) -> None:
+        self._sender = sender
         self._retries = retries
         self._queue: deque[Retried] = deque()
 
-    def add(self, flags: Flags, event: str, args: tuple[Any, ...], pending: Pending[Any] | None) -> None:
+    def add(self, event: Retried) -> None:
         """Lines an event up, and sends it if it is the first."""
-        self._queue.append(Retried(flags, event, args, pending))
+        self._queue.append(event)
         self.send_next()
 
     def send_next(self) -> None:
         """Sends the first event unless its answer is awaited, or there is no connection."""
-        if not self._queue or not self._socket.connected:
+        if not self._queue or self._queue[0].sent:
             return
         first = self._queue[0]
-        if not first.sent:
+        answer = self._sender.try_once(first)
+        if answer is not None:
             first.sent = True
             first.tries += 1
-            answer = self._socket.ask(first.flags, first.event, first.args)
             answer.on_done(lambda settled: self._settled(first, settled))
 
+    def clear(self) -> None:
+        """Gives all of them up; whoever waits is told."""
+        queue, self._queue = self._queue, deque()
+        for event in queue:
+            if event.pending is not None:
+                event.pending.reject(Disconnected())
+
     def _settled(self, first: Retried, answer: Pending[Any]) -> None:
+        if not self._queue or self._queue[0] is not first:
+            return  # it was given up before
         first.sent = False
         try:
             value = answer.result()
@@ -67,7 +88,7 @@ class Retrying:
             if first.tries > self._retries:
                 self._queue.popleft()
                 if first.pending is None:
-                    self._socket.lose(first.event)
+                    self._sender.lose(first)
                 else:
                     first.pending.reject(error)
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from sioproto.errors import Disconnected
 from sioproto.handlers import Listener
@@ -14,7 +14,7 @@ from sioproto.socketio.emitting import Emitting
 from sioproto.socketio.operator import BroadcastOperator, SocketOperator, check_event, check_rooms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sioproto.engineio.request import Request
     from sioproto.engineio.session import Session
@@ -62,7 +62,11 @@ class Socket(Emitting[SocketOperator]):
         "trail",
     )
 
-    LIFECYCLE = frozenset({"disconnecting", "disconnect", "error"})
+    LIFECYCLE: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "disconnecting": ("reason", "description"),
+        "disconnect": ("reason", "description"),
+        "error": ("error",),
+    }
 
     def __init__(self, client: Client, namespace: Namespace, sid: str, handshake: Handshake) -> None:
         super().__init__()
@@ -134,7 +138,9 @@ class Socket(Emitting[SocketOperator]):
         going to get and may be changed. Raising refuses the event: no handler is called, no acknowledgement is sent,
         and the exception goes to the socket's ``error`` handlers; the client is not told.
         """
-        self.middlewares = (*self.middlewares, Listener(middleware))
+        listener = Listener(middleware)
+        listener.check("a middleware of a socket", ("event", "args"))
+        self.middlewares = (*self.middlewares, listener)
         return middleware
 
     # Rooms

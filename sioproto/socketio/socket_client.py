@@ -15,7 +15,7 @@ from sioproto.errors import ConnectError, LocalProtocolError, RemoteProtocolErro
 from sioproto.pending import NO_WAITING
 from sioproto.socketio.client_socket import ClientSocket
 from sioproto.socketio.packet import PacketType
-from sioproto.socketio.parser import Parser
+from sioproto.socketio.parser import UNFIT_FOR_NAMES, Parser
 from sioproto.socketio.reconnecting import Reconnecting
 from sioproto.timers import Timers
 
@@ -77,6 +77,8 @@ class SocketClient:
         self._socket_class = socket_class
         self.parked = 0
         """Bytes of events that wait for handlers; the floor above counts."""
+        self.closing = False
+        """Whether ``close`` was called."""
         self._wake = wake
         self._decoder: Decoder = self.parser.decoder()
         self._received = 0
@@ -111,13 +113,16 @@ class SocketClient:
         """Returns the socket of a namespace, made at the first call; a slash at the beginning is added if missing.
 
         ``auth`` is what it sends with CONNECT: a dict, or a callable that returns one. A later call with another one
-        replaces it, for the next connection. Call ``connect`` of the socket.
+        replaces it, for the next connection. Call ``connect`` of the socket. Raises ``LocalProtocolError`` for a name
+        with commas or controls in it, or a longer one than ``max_namespace_name``, and for an ``auth`` of another kind.
         """
         if not name.startswith("/"):
             name = "/" + name
+        if not (auth is None or isinstance(auth, dict) or callable(auth)):
+            raise LocalProtocolError(f"auth is a dict, a callable that returns one, or None, not {auth!r}")
         socket = self.sockets.get(name)
         if socket is None:
-            if "," in name or len(name) > self.config.max_namespace_name:
+            if "," in name or len(name) > self.config.max_namespace_name or UNFIT_FOR_NAMES.search(name) is not None:
                 raise LocalProtocolError(f"{name[:80]!r} cannot be the name of a namespace")
             socket = self.sockets[name] = self._socket_class(self, name, auth)
         elif auth is not None:
@@ -193,21 +198,21 @@ class SocketClient:
 
     def events(self) -> list[ClientEvent]:
         """Returns what happened since the last call, in order, and forgets it."""
-        events = self._events
-        if not events:
+        if not self._events:
             self._advance()
-            events = self._events
+        events = self._events
         if events:
             self._events = []
         return events
 
     def take_dirty(self) -> list[Fetch | Link]:
         """Returns what is to be sent: requests, and links with frames or a changed state; each once."""
+        told = bool(self._events)
         self._advance()
         carriers = self._connection.take_dirty()
         self._advance()
-        if self._events and self._wake is not None:
-            self._wake(False)
+        if self._events and not told:
+            self.rouse()
         return carriers
 
     def next_deadline(self) -> float | None:
@@ -227,10 +232,15 @@ class SocketClient:
     # Commands
 
     def close(self) -> None:
-        """Disconnects every socket and closes the connection; what was queued is delivered first."""
+        """Disconnects every socket for good and closes the connection; what was queued for it is delivered first.
+
+        What waits for a connection is forgotten. From here on nobody connects, nothing is sent, and whoever waits for
+        an answer gets ``Disconnected``.
+        """
         self.guard()
+        self.closing = True
         for socket in list(self.sockets.values()):
-            socket.disconnect()
+            socket.close()
 
     def cut_off(self) -> None:
         """Ends everything at once, whatever is still to be delivered."""
@@ -244,14 +254,12 @@ class SocketClient:
         return self._connection.closed
 
     def pause(self) -> None:
-        """Stops reading from the server."""
-        if self.engine is not None:
-            self.engine.pause()
+        """Stops reading from the server, which ends the connection if it lasts."""
+        self._connection.pause()
 
     def resume(self) -> None:
         """Reads again."""
-        if self.engine is not None:
-            self.engine.resume()
+        self._connection.resume()
 
     def when_drained(self, call: Callable[[], object]) -> None:
         """Calls ``call()`` once the transport took what was queued, or the connection ended."""
@@ -289,9 +297,14 @@ class SocketClient:
 
     def tell(self, event: ClientEvent) -> None:
         """Leaves an event for the floor above."""
-        if not self._events and not self._pulled and self._wake is not None:
-            self._wake(False)
+        if not self._events and not self._pulled:
+            self.rouse()
         self._events.append(event)
+
+    def rouse(self) -> None:
+        """Says that there is news, or a new deadline."""
+        if self._wake is not None:
+            self._wake(False)
 
     def report(self, error: Exception, where: str) -> None:
         """Leaves the failure of an observer for the floor above."""
@@ -333,16 +346,18 @@ class SocketClient:
             return
         if packet is not None:
             size, self._received = self._received, 0
-            self._packet(packet, size)
+            socket = self.sockets.get(packet.namespace)
+            if socket is None:
+                return  # of a namespace that nobody asked for
+            # The one hot road: an event.
+            if packet.type is EVENT:
+                socket.receive_event(packet, size)
+            else:
+                self._packet(socket, packet)
 
-    def _packet(self, packet: Packet, size: int) -> None:
-        socket = self.sockets.get(packet.namespace)
-        if socket is None:
-            return  # of a namespace that nobody asked for
+    def _packet(self, socket: ClientSocket, packet: Packet) -> None:
         kind = packet.type
-        if kind is EVENT:
-            socket.receive_event(packet, size)
-        elif kind is ACK:
+        if kind is ACK:
             socket.receive_ack(packet)
         elif kind is PacketType.CONNECT:
             socket.receive_connect(packet)

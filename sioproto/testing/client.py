@@ -140,8 +140,8 @@ class Client(app.Client):
                 self._world.watch.breach(2, f"{self.name} got {event.args[0]!r} in {socket.name} and is not connected")
             if self._record:
                 socket.received.append(tuple(event.args))
-            if socket.unheeded and socket.lane is None:
-                return  # nobody handles it
+            if socket._wire is None and not socket._any and socket.lane is None:
+                return  # nobody handles it; the long way would be most of what a broadcast costs
         elif isinstance(event, ClientConnected | ClientDisconnected | ConnectFailed):
             self._note(event)
         super()._handle(event)

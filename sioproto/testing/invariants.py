@@ -60,8 +60,8 @@ def session_breaches(session: Session, limit: int) -> Iterator[Breach]:
             yield 6, f"{name(session)} holds a {exchange.request.method} that is answered"
     if session.open and session.queued != sum(frame.size for frame in session.outbox):
         yield 7, f"{name(session)} counts {session.queued} bytes in its outbox, which holds others"
-    if session.queued > limit and not session.writable and not session.dirty:
-        yield 7, f"{session.queued} bytes wait for {name(session)}, more than {limit}"
+    if session.weight > limit and not session.writable and not session.dirty:
+        yield 7, f"what waits for {name(session)} weighs {session.weight} bytes, more than {limit}"
 
 
 def engine_breaches(engine: EngineServer, armed: dict[str, int]) -> Iterator[Breach]:
@@ -77,8 +77,7 @@ def engine_breaches(engine: EngineServer, armed: dict[str, int]) -> Iterator[Bre
             yield 9, f"{name(session)} was not flushed"
         if session.open and session.outbox and session.writable:
             yield 9, f"{len(session.outbox)} packets for {name(session)} were left behind"
-        beats = session.open and not (session.paused and session.heartbeat.awaits_pong)
-        counts["pong" if session.heartbeat.awaits_pong else "ping"] += beats
+        counts["pong" if session.heartbeat.awaits_pong else "ping"] += session.open
         counts["upgrade"] += state in PROBES
         counts["upgrade noop"] += state is State.PROBED
         counts["close"] += state in CLOSINGS
@@ -87,9 +86,14 @@ def engine_breaches(engine: EngineServer, armed: dict[str, int]) -> Iterator[Bre
             yield 3, f"{armed.get(label, 0)} timers {label!r} run where {count} should"
 
 
-def socket_breaches(core: SocketServer) -> Iterator[Breach]:
-    """Yields what is wrong with a server's sockets."""
+def socket_breaches(core: SocketServer, armed: dict[str, int]) -> Iterator[Breach]:
+    """Yields what is wrong with a server's sockets when everything is quiet; ``armed`` are its living timers."""
     config = core.config
+    clients = [session.client for session in core.engine.sessions.values() if session.client is not None]
+    strangers = sum(client.timer is not None for client in clients)
+    for label, count in (("connect", strangers), ("disconnecting", len(core._leaving))):
+        if armed.get(label, 0) != count:
+            yield 3, f"{armed.get(label, 0)} timers {label!r} run where {count} should"
     for session in core.engine.sessions.values():
         client = session.client
         if client is None:
@@ -154,13 +158,14 @@ def client_breaches(core: SocketClient) -> Iterator[Breach]:
     for socket in core.sockets.values():
         if socket.buffered > core.config.max_buffered:
             yield 7, f"{socket.buffered} events wait in {socket!r}"
-        if len(socket._acks) > core.config.max_acks:
-            yield 7, f"{len(socket._acks)} answers are awaited by {socket!r}"
+        sender = socket._sender
+        if len(sender._acks) > core.config.max_acks:
+            yield 7, f"{len(sender._acks)} answers are awaited by {socket!r}"
         if socket.connected != (socket.id is not None):
             yield 3, f"{socket!r} has the id {socket.id}"
         if not socket.connected:
-            unsent = {ack_id for _, _, ack_id in socket._buffer}
-            if any(ack_id not in unsent for ack_id in socket._acks._waiters):
+            unsent = sender._buffer.asking()
+            if any(ack_id not in unsent for ack_id in sender._acks._waiters):
                 yield 4, f"{socket!r} is not connected, and still waits for an answer to what it sent before"
 
 

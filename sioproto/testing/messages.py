@@ -36,6 +36,9 @@ CLOSE_TIMEOUT = 5.0
 MAX_WARM = 6
 """Connections that a client keeps for its next requests."""
 
+CLOSED = ("(close)",)
+"""What the transcript says of a close frame."""
+
 REFUSED = "connection refused"
 LOST = "connection lost"
 
@@ -47,7 +50,11 @@ class MessageServer:
         self.party = party
         self.core = core
         self.watch = watch
+        self.listening = True
         party.drive(core, self.pump)
+
+    def shutdown(self) -> None:
+        """There are no connections that wait for a request."""
 
     def pump(self) -> None:
         """Hands over what the server has to send."""
@@ -86,12 +93,11 @@ class MessageClient:
     def fetch(self, fetch: Fetch) -> None:
         """Sends a request."""
         network = self.network
-        if fetch.engine is not None:
-            network.watch.look_at_fetch(network, fetch)
+        network.watch.see_engine(fetch.engine, network.name)
         call = Call(self, fetch)
         call.start()
         if network.takes_duplicate(fetch.request.method):
-            network.watch.excuse(fetch.engine)
+            network.watch.excuse(fetch.request.query.get("sid", ""))
             Call(self, fetch, ghost=True).start()
 
 
@@ -140,7 +146,7 @@ class Call:
         network.connections[self] = None
         if network.warm and not request.upgrade:
             network.warm -= 1
-        elif network.refusing:
+        elif network.refusing or not network.destination.listening:
             self.far_over = True
             if network.latency:
                 self.down.delay(2 * network.latency)
@@ -275,6 +281,7 @@ class Call:
             self.down.hold(not link.reading)
         if link.closing and not self.near_closing:
             self.near_closing = True
+            self.network.transcript.add(self.network.name, " >", CLOSED)
             self.up.put(0, self.arrive_far_close, link.close_code)
             self.wait_for_close(self.give_up_near)
 
@@ -282,22 +289,24 @@ class Call:
         """Messages reach the client."""
         near = self.near
         if near is not None and not self.near_over:
-            self.last = self.down.loop.clock.now
             network = self.network
             network.transcript.add(network.name, " <", messages)
+            if self.proxy is not None:
+                self.last = network.loop.clock.now
             self.client.receive_messages(near, messages)
 
     def arrive_far(self, messages: list[str | bytes]) -> None:
         """Messages reach the server."""
         if self.far is not None and not self.far_over:
-            self.last = self.up.loop.clock.now
+            if self.proxy is not None:
+                self.last = self.network.loop.clock.now
             self.server.receive_messages(self.far, messages)
 
     def arrive_near_close(self, code: int | None) -> None:
         """The server's close reaches the client, whose answer goes back if it has not closed itself."""
         if self.near is not None and not self.near_over:
             self.near_over = True
-            self.network.transcript.note(self.network.name, "the WebSocket is closed by the server")
+            self.network.transcript.add(self.network.name, " <", CLOSED)
             self.client.receive_link_closed(self.near, WITHOUT_CODE if code is None else code)
         self.up.put(0, self.arrive_far_close, code)
 

@@ -49,6 +49,10 @@ class Destination(Protocol):
     """A server, as networks see it."""
 
     core: ServerCore
+    listening: bool
+
+    def shutdown(self) -> None:
+        """Lets the connections go that wait for a request."""
 
 
 class Connection(Protocol):

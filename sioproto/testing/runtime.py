@@ -33,8 +33,14 @@ WHAT_WORKS = (
     "drained(), any Pending. Event loops, their sleeps, locks, queues and timeouts are not there"
 )
 
-NO_LOOP = ("no running event loop", "no current event loop", "should be used inside a task")
-"""What asyncio says to a coroutine that it does not run."""
+NO_LOOP = (
+    "no running event loop",
+    "no current event loop",
+    "should be used inside a task",
+    "object has no attribute 'create_future'",
+    "async context",
+)
+"""What asyncio, anyio and trio say to a coroutine that they do not run."""
 
 
 class Step(Protocol):
@@ -257,7 +263,7 @@ class Party:
 
     def report(self, error: BaseException, where: str) -> None:
         """Keeps what user code raised."""
-        if isinstance(error, RuntimeError) and any(words in str(error) for words in NO_LOOP):
+        if isinstance(error, RuntimeError | AttributeError) and any(words in str(error) for words in NO_LOOP):
             error.add_note(WHAT_WORKS)
         self.failures.append((error, where))
         if not is_remote(error):

@@ -74,9 +74,14 @@ class Server(app.Server):
     def close(self, grace: float | None = None) -> Pending[None]:
         """Stops: no new sessions, handlers finish, queues are drained, clients are told, within ``grace`` seconds.
 
-        Its clients lose their connections and find nobody until they are led elsewhere (``client.network.lead``).
+        New connections are refused from now on. Clients that lose theirs find nobody until they are led elsewhere with
+        ``client.network.lead``.
         """
-        return self.stop(self._grace if grace is None else grace)
+        destination = self._world.find(self)
+        destination.listening = False
+        stopped = self.stop(self._grace if grace is None else grace)
+        stopped.on_done(lambda _: destination.shutdown())
+        return stopped
 
     def _handle(self, event: SocketEvent) -> None:
         if isinstance(event, EventReceived):

@@ -49,7 +49,7 @@ class Transcript:
     def add(self, name: str, sign: str, messages: Sequence[str | bytes]) -> None:
         """Writes down what a client sent (``" >"``) or got (``" <"``)."""
         self.count += 1
-        if len(messages) > 1 or len(messages[0]) > KEPT:
+        if len(messages) > 1 or len(messages[0]) > KEPT:  # most of the time it is one short message
             messages = [shorten(each) for each in messages]
         self._entries.append((self._clock.now, name, sign, messages))
 

@@ -7,7 +7,7 @@ it, which in a small world is always.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sioproto import app
 from sioproto.engineio.server import EngineServer
@@ -25,14 +25,13 @@ from sioproto.testing.server import Server
 from sioproto.testing.witness import Witness
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
-    from sioproto.engineio.fetch import Fetch
+    from sioproto.engineio.client import EngineClient
     from sioproto.engineio.link import Link
     from sioproto.engineio.request import Exchange, Request
     from sioproto.socketio import SocketClient
     from sioproto.testing.cores import ServerCore
-    from sioproto.testing.network import Network
     from sioproto.testing.runtime import Loop, Party
 
 
@@ -84,27 +83,24 @@ class Watch:
         if self.watching:
             self._clients.append(core)
 
-    def look_at_fetch(self, network: Network, fetch: Fetch) -> None:
-        """Looks at a request that a client is about to send."""
-        if self.watching and fetch.engine is not None:
-            self._witness.see_engine(fetch.engine, network.name)
+    def see_engine(self, engine: EngineClient | None, name: str) -> None:
+        """Watches what the current connection of a client says and gets."""
+        if self.watching and engine is not None:
+            self._witness.see_engine(engine, name)
 
-    def look_at_server(self, carriers: Iterable[Exchange | Link], limit: int) -> None:
+    def note(self, count: int) -> None:
+        """So many sessions did something."""
+        self._looked += count
+
+    def look_at_server(self, carriers: Sequence[Exchange | Link], limit: int) -> None:
         """Looks at the sessions that gave output; ``limit`` is their server's ``max_send_buffer``."""
         if not self.watching:
             return
+        self._looked += len(carriers)
         for carrier in carriers:
             session = carrier.session
-            self._looked += 1
-            if session is None or (
-                # The one hot road: an open session on a WebSocket that has handed over everything.
-                session.state is WEBSOCKET
-                and session.open
-                and session.link is not None
-                and not session.outbox
-                and not session.queued
-                and session.probe is session.polling.poll is session.polling.post is None
-            ):
+            # The one hot road: an open session on a WebSocket that has handed over everything.
+            if session is None or (session.state is WEBSOCKET and session.open and not session.outbox):
                 continue
             for number, facts in session_breaches(session, limit):
                 self.breach(number, facts)
@@ -117,7 +113,7 @@ class Watch:
             for number, facts in engine_breaches(engine, armed):
                 raise InvariantBroken(number, facts)
             if sockets is not None:
-                for number, facts in socket_breaches(sockets):
+                for number, facts in socket_breaches(sockets, armed):
                     raise InvariantBroken(number, facts)
         for client in self._clients:
             for number, facts in client_breaches(client):
@@ -134,10 +130,10 @@ class Watch:
             self._witness.forget_ended()
             self._kept = KEPT + 2 * self._witness.size
 
-    def excuse(self, engine: Any) -> None:
-        """Does not compare any more what the two sides of a connection say: its network repeats requests."""
-        if engine is not None:
-            self._witness.excuse(engine)
+    def excuse(self, sid: str) -> None:
+        """Does not compare any more what the two sides of a session say: their network repeats requests."""
+        if sid:
+            self._witness.excuse(sid)
 
     def breach(self, number: int, facts: str) -> None:
         """Something is wrong."""

@@ -9,6 +9,7 @@ at several times the cost on the road that every message takes.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from typing import TYPE_CHECKING, ClassVar
 
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from sioproto.engineio.link import Link
     from sioproto.frame import Frame
 
+EVENTS, ACKS = ("42", "45"), ("43", "46")
+"""How the messages of events and acknowledgements begin, the type digit of Engine.IO first."""
+HEAD = re.compile(r"4[2356](?:\d+-)?((?:/[^,]*,)?\d+)\[")
+"""One with an id; the group is what tells it from others."""
+
 REMEMBERED = 1000
 """Sessions that ended and whose last messages a client may still get."""
 
@@ -28,20 +34,38 @@ REMEMBERED = 1000
 class Half:
     """One side of a session: what it wrote and what has not arrived at the other side."""
 
-    __slots__ = ("_broken", "name", "peer", "written")
+    __slots__ = ("_asked", "_broken", "name", "peer", "written")
 
     def __init__(self, name: str, broken: Callable[[str], object]) -> None:
         self.name = name
         self.written: deque[Frame] = deque()
         """Packets of all kinds; only messages are compared."""
         self.peer: Half | None = None
+        self._asked: dict[str, int] = {}
+        """How often each event that the other side sent is to be acknowledged: namespace and id."""
         self._broken = broken
+
+    def wrote(self, frames: Sequence[Frame]) -> None:
+        """Packets are queued. An event is acknowledged as often as it was sent, at most (Socket.IO protocol, ACK)."""
+        self.written.extend(frames)
+        head = frames[0].data
+        if isinstance(head, str) and head[:2] in ACKS and (match := HEAD.match(head)) is not None:
+            answer = match[1]
+            asked = self._asked.get(answer, 0)
+            if asked == 0:
+                self._broken(f"{self.name} answered {answer}, which was not asked, or not once more")
+            elif asked == 1:
+                del self._asked[answer]
+            else:
+                self._asked[answer] = asked - 1
 
     def got(self, message: str | bytes) -> None:
         """A message arrived, a ``str`` with its type digit; it has to be the next one that the other side wrote."""
         peer = self.peer
         if peer is None:
             return
+        if isinstance(message, str) and message[:2] in EVENTS and (match := HEAD.match(message)) is not None:
+            self._asked[match[1]] = self._asked.get(match[1], 0) + 1
         written = peer.written
         while written:
             data = written.popleft().data
@@ -69,9 +93,8 @@ class WatchedSession(Session):
     def write(self, frames: Sequence[Frame]) -> bool:
         """Queues encoded packets; see ``Session.write``."""
         # Beforehand, as much as queues may be handed over from within the call.
-        written = self.halves[self].written
         if self.open:
-            written.extend(frames)
+            self.halves[self].wrote(frames)
         return Session.write(self, frames)
 
     def receive_messages(self, messages: Sequence[str | bytes]) -> None:
@@ -98,15 +121,15 @@ class WatchedEngine(EngineClient):
     def write(self, frames: Sequence[Frame]) -> bool:
         """Queues encoded packets; see ``EngineClient.write``."""
         if self.open and not self.expired:
-            self.half.written.extend(frames)
+            self.half.wrote(frames)
         return EngineClient.write(self, frames)
 
     def receive_messages(self, link: Link, messages: Sequence[str | bytes]) -> None:
         """Takes messages of a WebSocket; see ``EngineClient.receive_messages``."""
-        if len(messages) == 1:
+        if len(messages) == 1 and isinstance(messages[0], str) and link is self.link and self.open:
             # The one hot road: the message that is expected.
             peer = self.halves[self].peer
-            if peer is not None and peer.written and peer.written[0].data == messages[0] and link is self.link:
+            if peer is not None and peer.written and peer.written[0].data == messages[0] and messages[0][2:3] == "[":
                 peer.written.popleft()
                 EngineClient.receive_messages(self, link, messages)
                 return
@@ -171,10 +194,11 @@ class Witness:
         if peer is not None:
             half.peer, peer.peer = peer, half
 
-    def excuse(self, engine: EngineClient) -> None:
-        """Looks away from a client and its session."""
-        if isinstance(engine, WatchedEngine):
-            engine.half.excuse()
+    def excuse(self, sid: str) -> None:
+        """Looks away from a session and its client."""
+        for engine in self._engine_class.halves:
+            if engine.id == sid and isinstance(engine, WatchedEngine):
+                engine.half.excuse()
 
     def forget_ended(self) -> None:
         """Lets go of those that are over."""

@@ -27,6 +27,7 @@ from sioproto.testing.server import Server
 from sioproto.testing.sharing import Memo, SharingParser, limits
 from sioproto.testing.transcript import Transcript
 from sioproto.testing.watch import Watch
+from sioproto.testing.wired import WireClient, WireServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from sioproto.testing.clock import Clock
     from sioproto.testing.cores import ClientCore, ServerCore
     from sioproto.testing.network import Destination
+    from sioproto.testing.wired import Wire
     from sioproto.timers import Timer
 
 T = TypeVar("T")
@@ -49,6 +51,7 @@ ORIGIN = "http://world.test"
 class World:
     """Servers, clients and what lies between them.
 
+    Messages are handed over as they are, or as bytes through a ``wire`` on both ends: hand in ``sioproto_wire``.
     ``strict`` says that a handler that raises fails the test. ``shuffle`` draws the order of what happens at the same
     moment, which is first come, first served otherwise. ``invariants`` says whether they are watched over. ``budget``
     is how many steps may be made without any time passing, and ``transcript`` how many entries of it are kept.
@@ -58,6 +61,7 @@ class World:
         self,
         seed: int = 0,
         *,
+        wire: Wire | None = None,
         strict: bool = True,
         shuffle: bool = False,
         invariants: bool = True,
@@ -74,8 +78,9 @@ class World:
         self.watch = Watch(self._loop, invariants)
         self.servers: list[Server] = []
         self.clients: list[Client] = []
-        self.wire_config: type[Any] = NoWire
-        self.client_wire_config: type[Any] = NoWire
+        self.wire = wire
+        self.wire_config: type[Any] = NoWire if wire is None else wire.WireConfig
+        self.client_wire_config: type[Any] = NoWire if wire is None else wire.ClientWireConfig
         self._ids = self.chance.fork("ids")
         self._parties: dict[str, Party] = {}
         self._destinations: dict[Any, Destination] = {}
@@ -144,14 +149,19 @@ class World:
         return pending
 
     def spawn(self, function: Callable[..., Any], *args: Any) -> Pending[Any]:
-        """Runs ``function(*args)``, ``def`` or ``async def``, beside everything else, and returns what it returns."""
+        """Runs ``function(*args)``, ``def`` or ``async def``, beside everything else; the result is what it returns.
+
+        What it raises belongs to whoever waits for the result, and fails the test where nobody does.
+        """
         pending: Pending[Any] = Pending(self._party)
 
         async def run() -> None:
             try:
                 result = function(*args)
                 pending.resolve(await result if hasattr(type(result), "__await__") else result)
-            except Exception as error:  # belongs to whoever waits for the result
+            except Exception as error:  # a user's code: it stops nobody else
+                if not pending._callbacks:  # nobody waits
+                    self._party.report(error, f"spawned {getattr(function, '__qualname__', 'function')}")
                 pending.reject(error)
 
         Task(self._loop, run())
@@ -221,7 +231,12 @@ class World:
 
     def serve(self, core: ServerCore, party: Party) -> None:
         """Drives a server of one's own: an ``EngineServer``, a ``SocketServer`` or a ``sioproto.app.Server``."""
-        self._destinations[core] = MessageServer(party, core, self.watch)
+        if self.wire is None:
+            self._destinations[core] = MessageServer(party, core, self.watch)
+        else:
+            config = core.wire_config if isinstance(core, Server) else None
+            wire = self.wire.ServerWire(core, config)
+            self._destinations[core] = WireServer(party, core, self.watch, wire)
         self.watch.add_server(party, core)
 
     def connect(self, core: ClientCore, party: Party, server: object = None) -> Network:
@@ -298,6 +313,7 @@ class World:
 
     def _wait(self, pending: Pending[Any], within: float) -> None:
         loop = self._loop
+        pending.on_done(_noted)
         self._run()
         end = loop.clock.now + within
         instants = loop.budget
@@ -340,11 +356,12 @@ class World:
         number = len(self._networks) + 1
         address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
         chance = self.chance.fork(f"network {party.name}")
-        network = Network(party, address, self._find(server), self._find, self.transcript, self.watch, chance)
+        network = Network(party, address, self.find(server), self.find, self.transcript, self.watch, chance)
         self._networks.append(network)
         return network
 
-    def _find(self, server: object) -> Destination:
+    def find(self, server: object = None) -> Destination:
+        """Returns what networks see of a server; of the only one, if none is named."""
         if server is not None:
             if server not in self._destinations:
                 raise LocalProtocolError(f"{server!r} is no server of this world")
@@ -355,7 +372,11 @@ class World:
         return next(iter(self._destinations.values()))
 
     def _drive_client(self, party: Party, core: ClientCore, network: Network) -> None:
-        MessageClient(party, core, network)
+        if self.wire is None:
+            MessageClient(party, core, network)
+        else:
+            config = core.wire_config if isinstance(core, Client) else None
+            WireClient(party, core, network, self.wire.ClientWire(core, config))
 
     def _look_for_leftovers(self) -> None:
         left = [
@@ -375,6 +396,10 @@ class World:
 
     def __repr__(self) -> str:
         return f"<World seed {self.seed} at {self.now:.3f}, {len(self.servers)} servers, {len(self._networks)} clients>"
+
+
+def _noted(_: Pending[Any]) -> None:
+    """Somebody waits for it."""
 
 
 @dataclass(frozen=True)

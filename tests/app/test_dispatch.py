@@ -426,7 +426,7 @@ def test_how_many_arguments_came(args: list[int], inline: bool) -> None:
     if not args:
         # Too few: the handler is not called, nobody is answered for it, and the others are called.
         assert heard == [("own",)]
-        assert driver.failures == ["RemoteProtocolError: event 'x' in /"]
+        assert driver.failures == ["MissingArguments: event 'x' in /"]
         assert client.take() == []
     else:
         assert heard == [tuple([*args, 0][:2]), ("own", *args)]
@@ -1118,3 +1118,32 @@ def test_what_an_expelled_socket_parked_no_longer_holds_the_others_back() -> Non
     driver.open(gate)
     assert heard == ["quick", "slow"]
     assert socket.client.parked == 0
+
+
+@pytest.mark.parametrize("event", ["connection", "connect", "disconnecting", "disconnect", "error"])
+def test_a_lifecycle_handler_that_needs_more_than_there_is_to_get_is_refused(event: str) -> None:
+    driver = drive_app()
+
+    def greedy(one: object, two: object, three: object, four: object) -> None: ...
+
+    with pytest.raises(LocalProtocolError, match=rf"a handler of '{event}' gets \(socket.*\), and greedy needs 4"):
+        driver.core.on(event, greedy)
+    _, socket = driver.join()
+    if event.startswith("disconnect"):
+        with pytest.raises(LocalProtocolError, match=r"gets \(reason, description\), and greedy needs 4"):
+            socket.on(event, greedy)
+    # A client's event of that name may have as many arguments as it likes.
+    if event in ("connection", "error"):
+        driver.core.on(event, greedy, wire=True)
+
+
+def test_a_middleware_that_needs_more_than_there_is_to_get_is_refused() -> None:
+    driver = drive_app()
+
+    def greedy(one: object, two: object, three: object) -> None: ...
+
+    with pytest.raises(LocalProtocolError, match=r"a middleware of a namespace gets \(socket\), and greedy needs 3"):
+        driver.core.use(greedy)
+    _, socket = driver.join()
+    with pytest.raises(LocalProtocolError, match=r"a middleware of a socket gets \(event, args\)"):
+        socket.use(greedy)

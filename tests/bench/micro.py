@@ -18,6 +18,7 @@ from sioproto.frame import Frame
 from sioproto.socketio import ConnectAsked, Decoder, EventReceived, Parser, SocketServer
 from sioproto.timers import Lane, Timers
 from sioproto_wire import ServerWire
+from sioproto_wire.masking import key_source
 from sioproto_wire.websocket import WebSocketWire
 from tests.bench.loads import message, question
 from tests.bench.wire import PATH, UPGRADE, get, masked, post
@@ -89,6 +90,11 @@ def frames() -> Iterator[Row]:
     yield "frame: receive 8 small texts at once, for each", lambda: wire.receive(eight), 8
     yield "frame: receive 1 KiB of binary", lambda: wire.receive(kib), 1
     yield "frame: receive 65,000 bytes of binary", lambda: wire.receive(large), 1
+    client = WebSocketWire(1_000_000, keys=key_source(os.urandom))
+    plain, eight_plain = made.websocket, made.websocket * 8
+    yield "frame: a client receives a small text", lambda: client.receive(plain), 1
+    yield "frame: a client receives 8 small texts at once, for each", lambda: client.receive(eight_plain), 8
+    yield "frame: a client writes a small text", lambda: client.write([made]), 1
     yield "frame: make one and its WebSocket form", lambda: Frame(text).websocket, 1
     yield "frame: its WebSocket form again", lambda: made.websocket, 1
 

@@ -171,10 +171,22 @@ def test_links_resolve(page: Path) -> None:
 # The examples
 
 
+def output_of(example: str) -> str:
+    """Returns what the documentation says that an example prints."""
+    (shown,) = [block.text for block in BLOCKS if block.comment == f"output: examples/{example}"]
+    return shown
+
+
 def test_no_network_prints_what_the_docs_say() -> None:
-    shown = [block for block in BLOCKS if block.comment == "output: examples/no_network.py"]
-    assert len(shown) == 1
-    assert run_python(str(DOCS / "examples" / "no_network.py")) == shown[0].text
+    assert run_python(str(DOCS / "examples" / "no_network.py")) == output_of("no_network.py")
+
+
+def test_own_client_prints_what_the_docs_say() -> None:
+    program = str(DOCS / "examples" / "own_client.py")
+    with own_loop() as port:
+        # More than once, because the upgrade runs beside it.
+        for _ in range(3):
+            assert run_python("-W", "error", program, f"http://127.0.0.1:{port}") == output_of("own_client.py")
 
 
 def test_own_loop_serves_polling() -> None:
@@ -283,4 +295,5 @@ def run_python(*arguments: str) -> str:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "Warning" not in done.stderr, done.stderr
     return done.stdout

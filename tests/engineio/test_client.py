@@ -124,7 +124,8 @@ def test_what_follows_the_handshake_is_not_lost(transport: str) -> None:
         "0" + json.dumps(HANDSHAKE | {"sid": 5}),
         "0" + json.dumps(HANDSHAKE | {"sid": "x" * 300}),
         "0" + json.dumps(HANDSHAKE | {"upgrades": None}),
-        "0" + json.dumps(HANDSHAKE | {"pingInterval": 0}),
+        "0" + json.dumps(HANDSHAKE | {"pingInterval": -1}),
+        "0" + json.dumps(HANDSHAKE | {"pingInterval": 0, "pingTimeout": 0}),
         "0" + json.dumps(HANDSHAKE | {"pingInterval": True}),
         "0" + json.dumps(HANDSHAKE | {"pingTimeout": -1}),
         "0" + json.dumps(HANDSHAKE | {"pingTimeout": "20000"}),
@@ -469,6 +470,8 @@ def test_messages_go_both_ways_in_order(transport: str) -> None:
 def test_what_is_no_message_is_refused() -> None:
     with pytest.raises(LocalProtocolError, match="int"):
         lone().client.send(5)  # type: ignore[arg-type]
+    with pytest.raises(LocalProtocolError, match="surrogate"):
+        lone().client.send("a\ud800")
 
 
 @BOTH
@@ -581,7 +584,9 @@ def test_one_post_at_a_time() -> None:
         # One that is larger is sent all the same: the server is to say so.
         (["a", "b" * 100, "c"], 10, [1, 1, 1]),
         (["b" * 100, "c"], 10, [1, 1]),
-        (["a"] * 100, None, [100]),
+        # Neither does one hold more packets than the strictest of servers takes.
+        (["a"] * 35, None, [16, 16, 3]),
+        (["a"] * 35, 1000, [16, 16, 3]),
     ],
 )
 def test_a_post_holds_no_more_than_the_server_takes(
@@ -597,6 +602,14 @@ def test_a_post_holds_no_more_than_the_server_takes(
         assert limit is None or number == 1 or len(body) <= limit
     assert alone.client.polling.post is None
     assert alone.client.queued == 0
+
+
+def test_a_post_may_hold_more_packets_where_the_program_says_so() -> None:
+    alone = Lone(max_post_packets=1000).open()
+    for _ in range(500):
+        alone.client.send("a")
+    alone.settle()
+    assert alone.take_post() == ["4a"] * 500
 
 
 # A separator in a text would be one to the server as well: the protocol has no way to write it.
@@ -989,8 +1002,9 @@ def test_other_packets_give_it_no_time(transport: str) -> None:
     assert alone.advance(0.1).end == ("ping timeout", None)
 
 
-def test_the_times_are_the_server_s() -> None:
-    alone = Lone().open(pingInterval=300, pingTimeout=200)
+@pytest.mark.parametrize(("interval", "timeout"), [(300, 200), (0, 500)])
+def test_the_times_are_the_server_s(interval: int, timeout: int) -> None:
+    alone = Lone().open(pingInterval=interval, pingTimeout=timeout)
     assert alone.client.next_deadline() == alone.clock.now + 0.5
     assert alone.advance(0.5).end == ("ping timeout", None)
 

@@ -65,6 +65,49 @@ def test_payload_round_trip(packets: list[str | bytes]) -> None:
     assert list(decode_payload(encode_payload([Frame(packet) for packet in packets]))) == packets
 
 
+def websocket_body(frame: Frame) -> str | bytes:
+    """Returns the message that a frame's bytes are."""
+    first, size = frame.websocket[:2]
+    body = frame.websocket[2 if size < 126 else 4 if size == 126 else 10 :]
+    assert len(body) == frame.size
+    return body if first == 0x82 else body.decode()
+
+
+@given(PACKETS | st.sampled_from(["4" + "ü" * 62, "4" + "ü" * 63, "4" + "x" * 65535, bytes(125), bytes(65536)]))
+def test_all_forms_of_a_frame_say_the_same(packet: str | bytes) -> None:
+    frame = Frame(packet)
+    assert websocket_body(frame) == packet
+    assert decode_packet(frame.payload) == packet
+    text = websocket_body(frame.as_text)
+    assert isinstance(text, str)
+    assert decode_packet(text) == packet
+
+
+@given(st.lists(PACKETS, min_size=1, max_size=6), st.binary(max_size=5) | TEXTS.map(str.encode), st.data())
+def test_what_stands_before_a_change_is_delivered(packets: list[str | bytes], put: bytes, data: st.DataObject) -> None:
+    """A body that was changed somewhere is packets or a protocol error, and what is whole before it is not lost."""
+    frames = [Frame(packet) for packet in packets]
+    body = encode_payload(frames)
+    start = data.draw(st.integers(0, len(body)))
+    changed = body[:start] + put + body[start + data.draw(st.integers(0, 4)) :]
+    untouched = body[:start].count(b"\x1e")
+    try:
+        found = decode_payload(changed)
+    except RemoteProtocolError:
+        with pytest.raises(UnicodeDecodeError):
+            changed.decode()
+        return
+    delivered: list[str | bytes] = []
+    try:
+        delivered.extend(found)  # keeps what came before an error
+    except RemoteProtocolError:
+        pass
+    else:
+        assert encode_payload([Frame(packet) for packet in delivered]) == changed
+    assert delivered[:untouched] == packets[:untouched]
+    assert changed.startswith(encode_payload([Frame(packet) for packet in delivered]))
+
+
 @pytest.mark.parametrize(
     ("packet", "message"),
     [

@@ -85,6 +85,9 @@ def test_what_is_no_message_is_refused() -> None:
     session = drive_engine().client().session
     with pytest.raises(LocalProtocolError, match="int"):
         session.send(5)  # type: ignore[arg-type]
+    with pytest.raises(LocalProtocolError, match="surrogate"):
+        session.send("a\ud800")
+    assert session.queued == 0
 
 
 def test_several_packets_share_a_poll() -> None:

@@ -43,6 +43,9 @@ ROWS = {
     "CA": 5,  # catch-alls
     "UT": 9,  # utilities
     "FC": 1,  # the client's files
+    "CE": 23,  # client: the connection
+    "CM": 12,  # client: coming back
+    "CK": 19,  # client: sockets
 }
 VERDICTS = ("same", "different", "not yet")
 

@@ -391,7 +391,7 @@ def test_so_35_handlers_carry_the_types() -> None:
     assert alice.take() == ["3/typed,1[3]"]
     alice.send('2/typed,2["add",1]')
     assert alice.take() == []
-    assert scene.failures == ["event 'add' in /typed: the handler takes 3 arguments, and 2 came"]
+    assert scene.failures == ["event 'add' in /typed: on_add takes 3 arguments, and 2 came"]
 
 
 def test_so_33_a_handler_must_be_callable() -> None:

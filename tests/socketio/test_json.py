@@ -358,6 +358,7 @@ UNWRITABLE: dict[str, tuple[Callable[[], Any], str]] = {
     "a circle": (circle, "^the data nests too deep, or contains itself"),
     "a tower": (tower, "^the data nests too deep, or contains itself"),
     "an integer too long for Python": (lambda: [10**5000], "^the data cannot be sent as JSON: .*digits"),
+    "an integer too long for any reader": (lambda: [{"a": -(10**309)}], "^an integer cannot be sent .* 309 digits"),
     "a broken mapping": (lambda: [Broken(a=1)], "^the data cannot be sent as JSON"),
 }
 

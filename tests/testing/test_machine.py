@@ -95,7 +95,7 @@ class Rooms(RuleBasedStateMachine):
             client.network.half_close()
         else:
             self.socket(client).disconnect(how == "close")
-        self.world.settle()
+        self.world.advance(0.2)  # a client that is about to upgrade says goodbye over the WebSocket
         assert not client.connected
         del self.members[client]
 

@@ -16,7 +16,7 @@ from sioproto_wire import ClientWire, ClientWireConfig
 from tests.wire.conftest import Clock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sioproto.errors import LocalProtocolError
     from sioproto_wire import ClientConnection
@@ -242,7 +242,8 @@ class ClientBench:
                     assert connection.owner is None, "dialed twice"
                     connection.owner = Line(self, connection)
                     self.lines.append(connection.owner)
-                    assert connection.take() == b"", "bytes before there is a transport"
+                    if not self.opens:
+                        assert connection.take() == b"", "bytes before there is a transport"
                     if self.opens:
                         connection.receive_open()
                 elif connection.owner is not None:
@@ -308,15 +309,15 @@ def fields_of(request: bytes) -> dict[str, str]:
     return dict(line.split(": ", 1) for line in head.split("\r\n")[1:])
 
 
-def accept(request: bytes, *fields: str, leave: tuple[str, ...] = (), **instead: str) -> bytes:
-    """Returns the 101 to a request for a WebSocket, written with hashlib; ``leave`` and ``instead`` spoil it."""
+def accept(request: bytes, *fields: str, leave: str = "", instead: Mapping[str, str] | None = None) -> bytes:
+    """Returns the 101 to a request for a WebSocket; ``leave`` names a field that is left out, ``instead`` others."""
     lines = {
         "upgrade": "websocket",
         "connection": "Upgrade",
         "sec-websocket-accept": token(fields_of(request)["sec-websocket-key"]),
     }
-    lines |= {name.replace("_", "-"): value for name, value in instead.items()}
-    kept = [f"{name}: {value}" for name, value in lines.items() if name not in leave]
+    lines |= instead or {}
+    kept = [f"{name}: {value}" for name, value in lines.items() if name != leave]
     return "\r\n".join(["HTTP/1.1 101 Whatever", *kept, *fields, "", ""]).encode("latin-1")
 
 

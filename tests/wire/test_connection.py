@@ -977,6 +977,18 @@ def test_a_blocked_websocket_may_be_closed(bench: Bench) -> None:
     assert peer.pump().sent == b"\x81\x0241\x88\x00"
 
 
+def test_a_blocked_websocket_may_be_closed_after_something_else_was_said_of_it(bench: Bench) -> None:
+    peer = open_websocket(bench)
+    (link,) = bench.core.links
+    peer.connection.receive_blocked()
+    link.reading = False
+    bench.core.mark(link)
+    assert (peer.pump().sent, peer.connection.reading) == (b"", False)
+    link.close()
+    bench.core.mark(link)
+    assert peer.pump().sent == b"\x88\x00"
+
+
 def test_a_transport_that_is_blocked_already_is_told_to_the_core(bench: Bench) -> None:
     peer = bench.peer().send(upgrade("/ws-held"))
     peer.connection.receive_blocked()

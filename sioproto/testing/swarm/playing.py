@@ -45,7 +45,7 @@ class Play:
 
     def __init__(self, program: Program, wire: Any = None) -> None:
         self.program = program
-        self.world = World(program.seed, shuffle=program.shuffle)
+        self.world = World(program.seed, wire=wire, shuffle=program.shuffle)
         self.model = Model()
         self.numbers = 0
         self.banished: dict[int, None] = {}
@@ -244,7 +244,7 @@ class Play:
         def connected(socket: Socket) -> None:
             who = socket.handshake.auth["who"]
             member = members.get(socket.id)
-            if member is None or not getattr(socket, "recovered", False):
+            if member is None or not socket.recovered:
                 repeats = bool(self.program.clients[who].get("retries"))
                 member = members[socket.id] = Member(who, namespace.name, socket.id, repeats)
                 member.tainted = who in self.tainted
@@ -278,14 +278,14 @@ class Play:
         @namespace.on("enter")
         def enter(socket: Socket, room: str) -> None:
             socket.join(room)
-            if socket.accepted:
+            if socket.connected:  # or on its way out, and may come back to what it is in then
                 members[socket.id].rooms[room] = None
                 compare_rooms(socket)
 
         @namespace.on("exit")
         def leave(socket: Socket, room: str) -> None:
             socket.leave(room)
-            if socket.accepted:
+            if socket.connected:  # or on its way out, and may come back to what it is in then
                 members[socket.id].rooms.pop(room, None)
                 compare_rooms(socket)
 
@@ -331,7 +331,7 @@ class Play:
         self.banished.clear()
         self.world.settle()
         late = [number for answer, number, socket in self.model.queries if not (answer.done or socket.connected)]
-        if late:
+        if late and "recovery" not in self.program.server:  # else the client may come back and answer
             raise self.world._explained(Surprise(f"answers are awaited of sockets that are gone: {late}"))
         for client in self.clients:
             network = client.network

@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from sioproto.config import Recovery
 from sioproto.testing.chance import Chance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 ROOMS = ("red", "green", "blue")
 NAMESPACES = ("/", "/more")
@@ -57,8 +58,8 @@ class Program:
         return "\n".join([*lines, *(f"{number:4} {step}" for number, step in zip(self.kept, self.steps, strict=True))])
 
 
-def draw(seed: int, *, recovery: Callable[[], Any] | None = None) -> Program:
-    """Draws the program of a seed. ``recovery`` makes the option of that name, for the programs that are to have it."""
+def draw(seed: int) -> Program:
+    """Draws the program of a seed."""
     chance = Chance(seed).fork("program")
     server: dict[str, Any] = {"ack_timeout": 25.0}
     if chance.happens(0.3):
@@ -67,8 +68,8 @@ def draw(seed: int, *, recovery: Callable[[], Any] | None = None) -> Program:
         server["max_send_buffer"] = 4096
     if chance.happens(0.2):
         server["upgrade_timeout"] = 0.4
-    if recovery is not None and chance.happens(0.5):
-        server["recovery"] = recovery()
+    if chance.happens(0.5):
+        server["recovery"] = Recovery(max_disconnection=chance.choice((2.0, 30.0, 120.0)))
     clients = tuple(draw_client(chance) for _ in range(1 + chance.below(4)))
     length = 4 + chance.below(12 if chance.happens(0.5) else 40)
     steps = tuple(draw_step(chance, len(clients)) for _ in range(length))
