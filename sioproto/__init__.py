@@ -6,7 +6,16 @@ Who embeds the core in an event loop of their own drives ``sioproto.socketio.Soc
 """
 
 from sioproto.app.steps import Ack
-from sioproto.config import CorsPolicy, EngineConfig, HttpCompression, Recovery, SessionCookie, SocketConfig
+from sioproto.config import (
+    ClientConfig,
+    CorsPolicy,
+    EngineClientConfig,
+    EngineConfig,
+    HttpCompression,
+    Recovery,
+    SessionCookie,
+    SocketConfig,
+)
 from sioproto.engineio.request import Request, Response
 from sioproto.engineio.session import Session
 from sioproto.environment import Environment
@@ -40,10 +49,12 @@ __all__ = [
     "Adapter",
     "BroadcastAnswers",
     "BroadcastOperator",
+    "ClientConfig",
     "ConnectError",
     "CorsPolicy",
     "Disconnected",
     "DynamicNamespace",
+    "EngineClientConfig",
     "EngineConfig",
     "Environment",
     "Forbidden",
