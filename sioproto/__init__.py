@@ -34,6 +34,7 @@ from sioproto.errors import (
 from sioproto.pending import Pending
 from sioproto.socketio.acks import BroadcastAnswers
 from sioproto.socketio.adapter import Adapter
+from sioproto.socketio.client_socket import ClientSocket
 from sioproto.socketio.dynamic import DynamicNamespace
 from sioproto.socketio.handshake import Handshake
 from sioproto.socketio.namespace import Namespace
@@ -50,6 +51,7 @@ __all__ = [
     "BroadcastAnswers",
     "BroadcastOperator",
     "ClientConfig",
+    "ClientSocket",
     "ConnectError",
     "CorsPolicy",
     "Disconnected",
