@@ -304,7 +304,7 @@ class ClientConfig:
     """How often an event is sent again when it is not acknowledged within ``ack_timeout``; above 0 that is needed."""
     max_buffered: int = 10_000
     """Events that may wait for a connection, and for their turn with ``retries``; beyond, ``emit`` raises."""
-    max_early: int = 1000
+    max_early: int = 20_000
     """Events of a namespace that may come before its CONNECT is answered, ``max_payload`` bytes in all; beyond, the
     connection is closed."""
     max_acks: int = 1000

@@ -78,6 +78,7 @@ class ClientSocket(Emitting[EmitOperator]):
     __slots__ = (
         "__dict__",
         "_early",
+        "_first",
         "_recovering",
         "_sender",
         "_unanswered",
@@ -117,6 +118,8 @@ class ClientSocket(Emitting[EmitOperator]):
         self.ticket: AuthTicket | None = None
         self.connection = 0
         """How often it was connected."""
+        self._first = 0
+        """The first of the connections that continue each other."""
         self.left = 0
         """Events of connections up to this one are not handled any more, because the application left."""
         self.lane: Any = None
@@ -216,8 +219,13 @@ class ClientSocket(Emitting[EmitOperator]):
         return self._sender.ask(flags, (event, *args))
 
     def acknowledge(self, ack_id: int, args: Sequence[Any], connection: int) -> bool:
-        """Answers an event of the server. Returns False when the connection that it came by is gone."""
-        return self.connected and connection == self.connection and self._sender.acknowledge(ack_id, args)
+        """Answers an event of the server. Returns False when the connection that it came by is gone, unless a recovered
+        one took its place.
+        """
+        if connection < self._first:
+            return False
+        self._recovering.note_answer(ack_id, args)
+        return self.connected and self._sender.acknowledge(ack_id, args)
 
     def observe_outgoing(self, args: tuple[Any, ...]) -> None:
         """Tells observers of an event that is being sent."""
@@ -275,9 +283,14 @@ class ClientSocket(Emitting[EmitOperator]):
         self.state = ClientSocketState.CONNECTED
         self.id = sid
         self.connection += 1
+        if not self.recovered:
+            self._first = self.connection
         client.tell(ClientConnected(self, sid))
         for event, size in self._early.take():
-            self._tell_event(event, size)
+            if event.id is None or not self._recovering.is_known(event):
+                self._tell_event(event, size)
+            elif (answer := self._recovering.answer_of(event.id)) is not None:
+                self._sender.acknowledge(event.id, answer)
         self._sender.set_connected()
         self._settle(None)
 
@@ -340,6 +353,8 @@ class ClientSocket(Emitting[EmitOperator]):
     def _tell_event(self, packet: Packet, size: int) -> None:
         if packet.id is None:
             self._recovering.note(packet.data)
+        else:
+            self._recovering.note_asked(packet)
         self.client.tell(EventArrived(self, packet.data, packet.id, size, self.connection))
 
     def _receive_late(self, *, accepted: bool) -> None:
