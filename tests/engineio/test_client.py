@@ -123,6 +123,7 @@ def test_what_follows_the_handshake_is_not_lost(transport: str) -> None:
         "0" + json.dumps(HANDSHAKE | {"sid": ""}),
         "0" + json.dumps(HANDSHAKE | {"sid": 5}),
         "0" + json.dumps(HANDSHAKE | {"sid": "x" * 300}),
+        "0" + json.dumps(HANDSHAKE | {"sid": "\ud800"}),
         "0" + json.dumps(HANDSHAKE | {"upgrades": None}),
         "0" + json.dumps(HANDSHAKE | {"pingInterval": -1}),
         "0" + json.dumps(HANDSHAKE | {"pingInterval": 0, "pingTimeout": 0}),
