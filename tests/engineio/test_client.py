@@ -380,12 +380,29 @@ def test_header_fields_of_requests() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("x y", "1"), ("", "1"), ("x:", "1"), ("ü", "1"), ("x", "1\r\ny: 2"), ("x", "\0"), ("x", "\u20ac")],
+    [
+        *[("x y", "1"), ("", "1"), ("x:", "1"), ("ü", "1")],
+        *[("x", "1\r\ny: 2"), ("x", "\0"), ("x", "\x01"), ("x", "\x7f"), ("x", "\u20ac"), ("x", 5)],
+    ],
 )
 @pytest.mark.parametrize("option", ["extra_headers", "transport_headers"])
-def test_what_is_no_header_field_is_refused(option: str, name: str, value: str) -> None:
+def test_what_is_no_header_field_is_refused(option: str, name: str, value: Any) -> None:
     options: dict[str, Any] = {option: {name: value} if option == "extra_headers" else {"websocket": {name: value}}}
     with pytest.raises(LocalProtocolError, match="header field"):
+        Lone(**options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *[{"path": f"/a{each}b"} for each in (" ", "\r\nx: y", "?x=1&", "#", "ü", "\0", "\ud800", "\\", "<")],
+        {"query": {"name": "\udc80"}},
+        {"query": {"\udc80": "value"}},
+        {"timestamp_param": "\ud800"},
+    ],
+)
+def test_what_cannot_stand_in_a_target_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(LocalProtocolError, match=r"path is written|lone surrogate"):
         Lone(**options)
 
 
