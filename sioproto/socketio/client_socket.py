@@ -167,10 +167,11 @@ class ClientSocket(Emitting[EmitOperator]):
             return pending
         if self._waiting is None:
             self._waiting = pending
+        waiting = self._waiting
         if not self.active:
             self.state = ClientSocketState.AWAY
-            client.open_for(self)
-        return self._waiting
+            client.open_for(self)  # which may settle it in place
+        return waiting
 
     def disconnect(self) -> None:
         """Leaves the namespace, and does not come back by itself; the last one to leave closes the connection.
@@ -278,7 +279,8 @@ class ClientSocket(Emitting[EmitOperator]):
         for event, size in self._early.take():
             self._tell_event(event, size)
         self._sender.set_connected()
-        self._settle(None)
+        if self.connected:  # nobody who observed what was sent has left in place
+            self._settle(None)
 
     def receive_event(self, packet: Packet, size: int) -> None:
         """Takes an event; one that comes before the answer to CONNECT waits for that."""
