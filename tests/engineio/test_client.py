@@ -838,6 +838,22 @@ def test_a_drain_is_told_at_the_end(transport: str) -> None:
     assert calls == [0, 1]
 
 
+@BOTH
+@pytest.mark.parametrize("ends", [True, False])
+def test_whoever_waits_for_a_drain_and_fails_stops_nobody(transport: str, ends: bool) -> None:
+    alone = lone(transport).open()
+    calls: list[str] = []
+    alone.client.send("x")
+    alone.client.when_drained(lambda: 1 / 0)
+    alone.client.when_drained(lambda: calls.append("drained"))
+    if ends:
+        alone.client.close(discard=True)
+    alone.settle()
+    assert calls == ["drained"]
+    assert [(type(event.error), event.where) for event in alone.told(ObserverFailed)] == [(ZeroDivisionError, "drain")]
+    assert (alone.end is not None) == ends
+
+
 def test_whoever_waits_for_a_drain_may_send() -> None:
     alone = lone("websocket")
     left = [3]

@@ -630,6 +630,29 @@ def test_an_observer_that_ends_it_in_place_leaves_no_question_open(waits: bool, 
     assert all(each.done for each in connecting)
 
 
+def test_a_callback_that_fails_stops_nobody() -> None:
+    hand = hand_sockets(ack_timeout=5.0)
+    socket = hand.join()
+    for event in ("a", "b"):
+        socket.emit_with_ack(event).on_done(lambda _: 1 / 0)
+    hand.say("430[1]", '42["x",1]')
+    assert hand.story() == ["ObserverFailed", "/ got x 1"]
+    hand.advance(5)
+    assert hand.story() == ["ObserverFailed"]
+    socket.disconnect()
+    socket.connect().on_done(lambda _: 1 / 0)
+    hand.settle()
+    hand.open()
+    hand.accept("two")
+    hand.emit("x", 2)
+    assert hand.story() == [
+        "/ disconnected: io client disconnect",
+        "/ connected",
+        "ObserverFailed",
+        "/ got x 2",
+    ]
+
+
 # -- acknowledgements
 
 
