@@ -6,7 +6,16 @@ Who embeds the core in an event loop of their own drives ``sioproto.socketio.Soc
 """
 
 from sioproto.app.steps import Ack
-from sioproto.config import CorsPolicy, EngineConfig, HttpCompression, Recovery, SessionCookie, SocketConfig
+from sioproto.config import (
+    ClientConfig,
+    CorsPolicy,
+    EngineClientConfig,
+    EngineConfig,
+    HttpCompression,
+    Recovery,
+    SessionCookie,
+    SocketConfig,
+)
 from sioproto.engineio.request import Request, Response
 from sioproto.engineio.session import Session
 from sioproto.environment import Environment
@@ -25,6 +34,7 @@ from sioproto.errors import (
 from sioproto.pending import Pending
 from sioproto.socketio.acks import BroadcastAnswers
 from sioproto.socketio.adapter import Adapter
+from sioproto.socketio.client_socket import ClientSocket
 from sioproto.socketio.dynamic import DynamicNamespace
 from sioproto.socketio.handshake import Handshake
 from sioproto.socketio.namespace import Namespace
@@ -40,10 +50,13 @@ __all__ = [
     "Adapter",
     "BroadcastAnswers",
     "BroadcastOperator",
+    "ClientConfig",
+    "ClientSocket",
     "ConnectError",
     "CorsPolicy",
     "Disconnected",
     "DynamicNamespace",
+    "EngineClientConfig",
     "EngineConfig",
     "Environment",
     "Forbidden",

@@ -7,13 +7,14 @@ grows without a limit that somebody can see and set.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sioproto.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 TransportName = Literal["polling", "websocket"]
 
@@ -268,6 +269,9 @@ class EngineClientConfig:
         if self.request_timeout is not None:
             check_positive(self, "request_timeout")
         check_transports(self.transports)
+        for name in ("query", "extra_headers", "transport_headers"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise OptionError(f"{name} must be a dict, not {getattr(self, name)!r}")
         check_transports(tuple(self.transport_headers) or self.transports)
         if isinstance(self.subprotocols, str):
             raise OptionError(f"subprotocols are a tuple of names, not the string {self.subprotocols!r}")

@@ -86,7 +86,7 @@ class Client(MainNamespace, Running):
             config,
             runtime.environment,
             parser=make_parser(config, engine_config, loads, dumps),
-            waiting=runtime,
+            waiting=self._waiting,
             wake=runtime.wake,
             guard=runtime.check,
             timers=timers,
@@ -196,7 +196,7 @@ class Client(MainNamespace, Running):
 
     def drained(self) -> Pending[None]:
         """Returns what is done once the transport took everything that waited for it, or the connection ended."""
-        pending: Pending[None] = Pending(self._runtime)
+        pending: Pending[None] = Pending(self._waiting)
         self._core.when_drained(lambda: pending.resolve(None))
         return pending
 
@@ -255,7 +255,7 @@ class Client(MainNamespace, Running):
         time, and returns the same result.
         """
         if self._stopping is None:
-            self._stopping = Pending(self._runtime)
+            self._stopping = Pending(self._waiting)
             self._core.close()
             self._advance()
         if not self._stopping.done:

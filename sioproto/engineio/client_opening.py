@@ -88,6 +88,7 @@ def read_open(data: str) -> OpenPacket:
         sid, upgrades = handshake["sid"], handshake["upgrades"]
         interval, timeout = handshake["pingInterval"], handshake["pingTimeout"]
         max_payload = handshake.get("maxPayload")
+        sid.encode()  # JSON has room for a lone surrogate, and a request that names the session has not
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise RemoteProtocolError("invalid handshake") from None
     counts = [timeout] if max_payload is None else [timeout, max_payload]

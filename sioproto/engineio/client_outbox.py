@@ -113,4 +113,7 @@ class ClientOutbox:
         if self._drained is not None:
             calls, self._drained = self._drained, None
             for call in calls:
-                call()
+                try:
+                    call()
+                except Exception as error:  # a user's code: its failure is reported and stops nobody
+                    self._client.report(error, "drain")

@@ -170,16 +170,18 @@ class ClientSocket(Emitting[EmitOperator]):
             return pending
         if self._waiting is None:
             self._waiting = pending
+        waiting = self._waiting
         if not self.active:
             self.state = ClientSocketState.AWAY
-            client.open_for(self)
-        return self._waiting
+            client.open_for(self)  # which may settle it in place
+        return waiting
 
     def disconnect(self) -> None:
         """Leaves the namespace, and does not come back by itself; the last one to leave closes the connection.
 
         The reason is ``"io client disconnect"``. Events that came before and are not handled yet are not handled any
-        more; what waits to be sent stays for the next ``connect``.
+        more; what waits to be sent stays for the next ``connect``. Where that follows over the same connection, events
+        that were on their way may reach it: the protocol does not tell the two stays in a namespace apart.
         """
         client = self.client
         client.guard()
@@ -291,7 +293,8 @@ class ClientSocket(Emitting[EmitOperator]):
             elif (answer := self._recovering.answer_of(event.id)) is not None:
                 self._sender.acknowledge(event.id, answer)
         self._sender.set_connected()
-        self._settle(None)
+        if self.connected:  # nobody who observed what was sent has left in place
+            self._settle(None)
 
     def receive_event(self, packet: Packet, size: int) -> None:
         """Takes an event; one that comes before the answer to CONNECT waits for that."""

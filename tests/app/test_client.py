@@ -551,6 +551,21 @@ def test_what_handlers_raise_goes_to_one_hook() -> None:
     assert hand.failures == []
 
 
+def test_so_does_what_callbacks_raise() -> None:
+    failed: list[tuple[str, str]] = []
+    hand = hand_app(hooks={"on_error": lambda error, where: failed.append((type(error).__name__, where))})
+    heard: list[int] = []
+    hand.core.on("x", heard.append)
+    hand.join()
+    hand.core.emit_with_ack("a").on_done(lambda _: 1 / 0)
+    hand.core.sleep(1).on_done(lambda _: 1 / 0)
+    hand.say("430[1]", '42["x",1]')
+    hand.advance(1)
+    assert heard == [1]
+    assert failed == 2 * [("ZeroDivisionError", "callback of a Pending")]
+    assert hand.failures == []
+
+
 def test_an_answer_that_cannot_be_sent_is_reported() -> None:
     hand = hand_app()
     hand.core.on("x", lambda: object())

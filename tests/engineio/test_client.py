@@ -123,6 +123,7 @@ def test_what_follows_the_handshake_is_not_lost(transport: str) -> None:
         "0" + json.dumps(HANDSHAKE | {"sid": ""}),
         "0" + json.dumps(HANDSHAKE | {"sid": 5}),
         "0" + json.dumps(HANDSHAKE | {"sid": "x" * 300}),
+        "0" + json.dumps(HANDSHAKE | {"sid": "\ud800"}),
         "0" + json.dumps(HANDSHAKE | {"upgrades": None}),
         "0" + json.dumps(HANDSHAKE | {"pingInterval": -1}),
         "0" + json.dumps(HANDSHAKE | {"pingInterval": 0, "pingTimeout": 0}),
@@ -379,12 +380,29 @@ def test_header_fields_of_requests() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("x y", "1"), ("", "1"), ("x:", "1"), ("ü", "1"), ("x", "1\r\ny: 2"), ("x", "\0"), ("x", "\u20ac")],
+    [
+        *[("x y", "1"), ("", "1"), ("x:", "1"), ("ü", "1")],
+        *[("x", "1\r\ny: 2"), ("x", "\0"), ("x", "\x01"), ("x", "\x7f"), ("x", "\u20ac"), ("x", 5)],
+    ],
 )
 @pytest.mark.parametrize("option", ["extra_headers", "transport_headers"])
-def test_what_is_no_header_field_is_refused(option: str, name: str, value: str) -> None:
+def test_what_is_no_header_field_is_refused(option: str, name: str, value: Any) -> None:
     options: dict[str, Any] = {option: {name: value} if option == "extra_headers" else {"websocket": {name: value}}}
     with pytest.raises(LocalProtocolError, match="header field"):
+        Lone(**options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *[{"path": f"/a{each}b"} for each in (" ", "\r\nx: y", "?x=1&", "#", "ü", "\0", "\ud800", "\\", "<")],
+        {"query": {"name": "\udc80"}},
+        {"query": {"\udc80": "value"}},
+        {"timestamp_param": "\ud800"},
+    ],
+)
+def test_what_cannot_stand_in_a_target_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(LocalProtocolError, match=r"path is written|lone surrogate"):
         Lone(**options)
 
 
@@ -818,6 +836,22 @@ def test_a_drain_is_told_at_the_end(transport: str) -> None:
         alone.client.when_drained(lambda number=number: calls.append(number))  # type: ignore[misc]  # mypy and defaults
     alone.client.close(discard=True)
     assert calls == [0, 1]
+
+
+@BOTH
+@pytest.mark.parametrize("ends", [True, False])
+def test_whoever_waits_for_a_drain_and_fails_stops_nobody(transport: str, ends: bool) -> None:
+    alone = lone(transport).open()
+    calls: list[str] = []
+    alone.client.send("x")
+    alone.client.when_drained(lambda: 1 / 0)
+    alone.client.when_drained(lambda: calls.append("drained"))
+    if ends:
+        alone.client.close(discard=True)
+    alone.settle()
+    assert calls == ["drained"]
+    assert [(type(event.error), event.where) for event in alone.told(ObserverFailed)] == [(ZeroDivisionError, "drain")]
+    assert (alone.end is not None) == ends
 
 
 def test_whoever_waits_for_a_drain_may_send() -> None:
