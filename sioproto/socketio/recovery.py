@@ -226,12 +226,12 @@ class EventLog:
             return "lost"
         found: dict[int, Entry] = {}
         size = 0
-        for target, last in trail.targets():
+        for target, before, last in trail.targets():
             entry = self._latest.get(target)
-            last = max(last, received)
-            while entry is not None and entry.number > last and entry.when >= confirmed:
-                if entry.number not in found and trail.concerns(entry):
-                    found[entry.number] = entry
+            before = max(before, received)
+            while entry is not None and (number := entry.number) > before and entry.when >= confirmed:
+                if number <= last and number not in found and trail.concerns(entry):
+                    found[number] = entry
                     size += sum(frame.size + FRAME_COST for frame in entry.frames)
                     if size > limit:
                         return "too much"

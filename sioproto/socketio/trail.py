@@ -91,17 +91,19 @@ class Trail:
             self.left.setdefault(room, []).append(span)
         self.left_count = len(spans) - excess
 
-    def targets(self) -> Iterator[tuple[str | None, int]]:
-        """Yields what events may have been sent to that are for it, each with the last event before that was so."""
-        yield None, self.entered
-        spans = self.left
-        yield self.sid, self.begun
+    def targets(self) -> Iterator[tuple[str | None, int, int]]:
+        """Yields what events for it may have been sent to: each with the last event before that was so, and the last one
+        while it was.
+        """
+        spans, number = self.left, self.log.number
+        yield None, self.entered, number
+        yield self.sid, self.begun, number
         for room, since in self.since.items():
             if room != self.sid:
-                yield room, since if room not in spans else spans[room][0][0]
+                yield room, since if room not in spans else spans[room][0][0], number
         for room, left in spans.items():
             if room != self.sid and room not in self.since:
-                yield room, left[0][0]
+                yield room, left[0][0], left[-1][1]
 
     def was_in(self, room: str, number: int) -> bool:
         """Whether it was in a room when an event was sent."""

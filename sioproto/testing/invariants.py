@@ -116,7 +116,7 @@ def namespace_breaches(core: SocketServer, namespace: Namespace) -> Iterator[Bre
             yield 3, f"{socket!r} is unknown to its connection"
         yield from ack_breaches(socket, core.config.max_acks)
     adapter = namespace.adapter
-    if type(adapter) is not MemoryAdapter:
+    if not isinstance(adapter, MemoryAdapter):
         return
     for room, members in adapter.rooms.items():
         if not members:

@@ -731,6 +731,19 @@ def test_an_answer_may_come_over_the_next_connection() -> None:
     assert pending.result() == "late"
 
 
+def test_an_event_that_asks_is_not_sent_again_if_it_is_known_to_have_arrived() -> None:
+    scene = Scene()
+    peer = scene.peer()
+    peer.answers = False
+    pending = scene.socket(peer).timeout(100).emit_with_ack("ask")
+    scene.advance(30, peer)  # it answers a ping that was sent behind it
+    assert names(peer.take()) == ["ask"]
+    peer.cut()
+    assert names(peer.enter().take()) == ["connect"]
+    peer.answer(0, "late")
+    assert pending.result() == "late"
+
+
 def test_an_event_that_asks_has_no_offset() -> None:
     """The JavaScript client would hand it to the handler in place of the function that answers."""
     scene = Scene()
@@ -1246,7 +1259,31 @@ def test_so_many_rooms_that_were_left_are_remembered() -> None:
     peer.cut()
     peer.enter()
     assert scene.socket(peer).recovery_refused == "lost"
-    # But for one that has received what came behind, it is.
+
+
+def test_a_client_that_has_received_what_came_before_needs_no_memory_of_its_rooms() -> None:
+    scene = Scene()
+    peer = scene.peer()
+
+    def wander() -> None:
+        for number in range(3 * MAX_LEFT):
+            scene.socket(peer).join(f"room {number}")
+            scene.io.to("elsewhere").emit("news")
+            scene.socket(peer).leave(f"room {number}")
+
+    wander()
+    scene.advance(30, peer)  # it answers a ping
+    peer.cut()
+    assert peer.enter().recovered
+    scene.advance(30, peer)
+    wander()
+    peer.cut()
+    assert not peer.enter().recovered
+
+
+def test_or_one_that_names_an_offset_behind_it() -> None:
+    scene = Scene()
+    peer = scene.peer()
     scene.socket(peer).join("room")
     for number in range(3 * MAX_LEFT):
         scene.socket(peer).join(f"room {number}")
@@ -1257,6 +1294,60 @@ def test_so_many_rooms_that_were_left_are_remembered() -> None:
     scene.io.to("room").emit("missed")
     peer.take()
     assert names(peer.enter().take()) == ["missed", "connect"]
+
+
+def test_who_comes_back_costs_no_more_than_what_was_sent_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene()
+    for _ in range(100):
+        scene.io.emit("before it came")
+    peer = scene.peer()
+    scene.socket(peer).emit("one")
+    for _ in range(100):
+        scene.io.to("room").emit("before it was there")
+        scene.io.to("other").emit("before it was there")
+    scene.socket(peer).join("room", "other")
+    scene.socket(peer).leave("other")
+    peer.cut()
+    for _ in range(100):
+        scene.io.to("elsewhere").emit("not for it")
+        scene.io.to("other").emit("not any more")
+    scene.io.to("room").emit("two")
+    scene.io.emit("three")
+    seen: list[int] = []
+    concerns = Trail.concerns
+
+    def count(trail: Trail, entry: Any) -> bool:
+        seen.append(entry.number)
+        return concerns(trail, entry)
+
+    monkeypatch.setattr(Trail, "concerns", count)
+    assert names(peer.enter().take()) == ["one", "two", "three", "connect"]
+    assert len(seen) == 3
+
+
+def test_an_event_for_several_rooms_counts_once() -> None:
+    scene = Scene(engine={"max_send_buffer": 3000})
+    peer = scene.peer()
+    scene.socket(peer).join("a", "b", "c")
+    peer.cut()
+    scene.io.to("a", "b", "c").emit("large", "x" * 2000)
+    assert names(peer.enter().take()) == ["large", "connect"]
+
+
+def test_what_is_dropped_leaves_nothing_behind() -> None:
+    scene = Scene(max_packets=3)
+    peer = scene.peer()
+    log = scene.io.sockets.log
+    assert log is not None
+    for number in range(20):
+        scene.io.to(f"room {number}", "all").emit("news")
+        scene.io.to("one room").emit("news")
+        scene.socket(peer).emit("news")
+    assert set(log._latest) == {"room 19", "all", "one room", peer.id}
+    entry = log._latest["all"]
+    assert entry.before("all") is None or entry.before("all").frames == ()  # type: ignore[union-attr]  # it was said
+    scene.driver.advance(1000)
+    assert log._latest == {}
 
 
 def test_a_flood_of_clients_that_come_and_go() -> None:
