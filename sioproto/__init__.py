@@ -5,7 +5,6 @@ Who embeds the core in an event loop of their own drives ``sioproto.socketio.Soc
 ``sioproto.app.Server``.
 """
 
-from sioproto.app.steps import Ack
 from sioproto.config import CorsPolicy, EngineConfig, HttpCompression, Recovery, SessionCookie, SocketConfig
 from sioproto.engineio.request import Request, Response
 from sioproto.engineio.session import Session
@@ -15,6 +14,7 @@ from sioproto.errors import (
     ConnectError,
     Disconnected,
     Forbidden,
+    InvalidPayload,
     LocalProtocolError,
     MissingArguments,
     OptionError,
@@ -22,8 +22,9 @@ from sioproto.errors import (
     RemoteProtocolError,
     ReservedEventError,
 )
+from sioproto.event import AnyEvent, Event
 from sioproto.pending import Pending
-from sioproto.socketio.acks import BroadcastAnswers
+from sioproto.socketio.acks import Ack, BroadcastAnswers
 from sioproto.socketio.adapter import Adapter
 from sioproto.socketio.dynamic import DynamicNamespace
 from sioproto.socketio.handshake import Handshake
@@ -38,6 +39,7 @@ __all__ = [
     "Ack",
     "AckTimeout",
     "Adapter",
+    "AnyEvent",
     "BroadcastAnswers",
     "BroadcastOperator",
     "ConnectError",
@@ -46,9 +48,11 @@ __all__ = [
     "DynamicNamespace",
     "EngineConfig",
     "Environment",
+    "Event",
     "Forbidden",
     "Handshake",
     "HttpCompression",
+    "InvalidPayload",
     "LocalProtocolError",
     "MissingArguments",
     "Namespace",
