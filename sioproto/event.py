@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, TypeVarTuple, overload
 
 from sioproto.errors import InvalidPayload, LocalProtocolError
@@ -27,6 +28,7 @@ E = TypeVar("E")
 F = TypeVar("F")
 
 
+@dataclass(frozen=True, eq=False, init=False, repr=False)
 class Event(Generic[Answer, *Args]):
     """An event with the types of its arguments and of its answer; see ``docs/types.md``.
 
@@ -41,8 +43,6 @@ class Event(Generic[Answer, *Args]):
     It is frozen, and equal to itself alone. Raises ``LocalProtocolError`` for a name that is no ``str``, and for a
     ``validate`` that would have to be awaited.
     """
-
-    __slots__ = ("ack", "name", "types", "validate")
 
     name: str
     """What it is called on the wire."""
@@ -205,8 +205,11 @@ class Event(Generic[Answer, *Args]):
             raise LocalProtocolError(f"an event is named by a str, not {type(name).__name__}")
         if inspect.iscoroutinefunction(validate):
             raise LocalProtocolError(f"the validation of {name!r} may not wait: use a plain function")
-        for slot, value in zip(self.__slots__, (ack, name, classes or types, validate), strict=True):
-            object.__setattr__(self, slot, value)
+        set_field = object.__setattr__  # it is frozen
+        set_field(self, "name", name)
+        set_field(self, "types", classes or types)
+        set_field(self, "ack", ack)
+        set_field(self, "validate", validate)
 
     def packed(self, *args: *Args) -> list[Any]:
         """Returns the event with its arguments as they stand on the wire, the name first."""
@@ -228,12 +231,6 @@ class Event(Generic[Answer, *Args]):
         if not isinstance(checked, tuple | list):
             raise LocalProtocolError(f"the validation of {self.name!r} returns a tuple, not {type(checked).__name__}")
         return tuple(checked)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"an event does not change: {name!r} cannot be set")
-
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"an event does not change: {name!r} cannot be deleted")
 
     def __repr__(self) -> str:
         return f"<Event {', '.join([repr(self.name), *map(inspect.formatannotation, self.types)])}>"
