@@ -5,7 +5,16 @@ Who embeds the core in an event loop of their own drives ``sioproto.socketio.Soc
 ``sioproto.app.Server``.
 """
 
-from sioproto.config import CorsPolicy, EngineConfig, HttpCompression, Recovery, SessionCookie, SocketConfig
+from sioproto.config import (
+    ClientConfig,
+    CorsPolicy,
+    EngineClientConfig,
+    EngineConfig,
+    HttpCompression,
+    Recovery,
+    SessionCookie,
+    SocketConfig,
+)
 from sioproto.engineio.request import Request, Response
 from sioproto.engineio.session import Session
 from sioproto.environment import Environment
@@ -26,6 +35,7 @@ from sioproto.event import AnyEvent, Event
 from sioproto.pending import Pending
 from sioproto.socketio.acks import Ack, BroadcastAnswers
 from sioproto.socketio.adapter import Adapter
+from sioproto.socketio.client_socket import ClientSocket
 from sioproto.socketio.dynamic import DynamicNamespace
 from sioproto.socketio.handshake import Handshake
 from sioproto.socketio.namespace import Namespace
@@ -42,10 +52,13 @@ __all__ = [
     "AnyEvent",
     "BroadcastAnswers",
     "BroadcastOperator",
+    "ClientConfig",
+    "ClientSocket",
     "ConnectError",
     "CorsPolicy",
     "Disconnected",
     "DynamicNamespace",
+    "EngineClientConfig",
     "EngineConfig",
     "Environment",
     "Event",

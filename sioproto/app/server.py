@@ -25,6 +25,7 @@ from sioproto.socketio.events import (
     NamespaceAsked,
     NamespaceCreated,
     RestoreRefused,
+    SocketDisconnected,
     SocketEvent,
 )
 from sioproto.socketio.parser import Parser
@@ -339,6 +340,8 @@ class Server(RegisteringWithSocket, MainNamespace, Sending, Running):
     def _handled(self, job: ServerJob) -> None:
         if isinstance(job, DisconnectingAsked):
             self._core.finish_disconnect(job.socket)
+        elif isinstance(job, SocketDisconnected):
+            self._core.forget(job.socket)
 
     def _tell_created(self, listener: Listener, namespace: Namespace) -> None:
         # A plain handler is called in place: namespaces are mostly made before there is a loop that could run anything.

@@ -177,7 +177,8 @@ class ClientSocket(Emitting[EmitOperator]):
         """Leaves the namespace, and does not come back by itself; the last one to leave closes the connection.
 
         The reason is ``"io client disconnect"``. Events that came before and are not handled yet are not handled any
-        more; what waits to be sent stays for the next ``connect``.
+        more; what waits to be sent stays for the next ``connect``. Where that follows over the same connection, events
+        that were on their way may reach it: the protocol does not tell the two stays in a namespace apart.
         """
         client = self.client
         client.guard()

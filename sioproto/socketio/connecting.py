@@ -214,9 +214,6 @@ class Connecting:
         namespace: Namespace,
         trail: Trail | None = None,
         refusal: RefusalReason | None = None,
-        *,
-        previous: Socket | None = None,
-        skip_middlewares: bool = False,
     ) -> None:
         """Asks whether a socket may connect: one that goes on with a trail, or a new one."""
         server, request = self._server, ticket.client.session.request
@@ -226,11 +223,13 @@ class Connecting:
             socket = ticket.socket = Socket(ticket.client, namespace, trail.sid, handshake)
             socket.resume(trail)
             namespace.adapter.add_all(socket, tuple(trail.since))
-        else:
-            socket = ticket.socket = Socket(ticket.client, namespace, server.environment.ids(), handshake)
-            if server.restoring is not None and namespace.log is not None:
-                server.restoring.begin(socket, namespace.log, refusal)
-        server.tell(ConnectAsked(ticket, socket, previous, skip_middlewares))
+            skip = server.restoring is not None and server.restoring.config.skip_middlewares
+            server.tell(ConnectAsked(ticket, socket, trail.previous, skip))
+            return
+        socket = ticket.socket = Socket(ticket.client, namespace, server.environment.ids(), handshake)
+        if server.restoring is not None and namespace.log is not None:
+            server.restoring.begin(socket, namespace.log, refusal)
+        server.tell(ConnectAsked(ticket, socket))
 
     def _find_parent(self, ticket: ConnectTicket) -> None:
         for parent in ticket.parents:

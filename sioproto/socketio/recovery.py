@@ -56,8 +56,8 @@ class Trail:
     """
 
     __slots__ = (
-        "confirmed", "data", "entered", "entered_at", "left", "left_count", "log", "namespace", "over",
-        "private_id", "received", "refusal", "sid", "since", "socket", "unsure",
+        "begun", "confirmed", "data", "entered", "entered_at", "left", "left_count", "log", "namespace", "over",
+        "previous", "private_id", "refusal", "sid", "since", "socket", "unsure",
     )  # fmt: skip
 
     def __init__(self, socket: Socket, log: EventLog, private_id: str) -> None:
@@ -69,6 +69,8 @@ class Trail:
         """A secret between the two sides; whoever knows it can take over."""
         self.socket: Socket | None = socket
         """The socket that goes this way now; of one that is away, only as long as answers of it are awaited."""
+        self.previous: Socket | None = None
+        """The socket that was lost, as long as its end is being handled."""
         self.data = socket.data
         self.over = False
         """Whether it cannot be restored any more."""
@@ -81,10 +83,10 @@ class Trail:
         self.left_count = 0
         self.unsure = 0
         """Which rooms it was in up to this event is not known any more."""
-        self.received = number
-        """The client has everything up to this event, or it was not for it."""
+        self.begun = number
+        """Events up to this one came before its CONNECT."""
         self.entered = number
-        """Broadcasts up to this event came before it was connected."""
+        """Events up to this one came before it was connected; of those it gets what was for it alone."""
         self.entered_at = NEVER
         """When its present connection was told that it is connected."""
         self.confirmed = NEVER
@@ -162,11 +164,9 @@ class Entry:
 class Missed:
     """What a client missed up to one moment."""
 
-    __slots__ = ("entries", "number", "received", "size")
+    __slots__ = ("entries", "number", "size")
 
-    def __init__(self, received: int, number: int, entries: list[Entry]) -> None:
-        self.received = received
-        """The client has everything up to this event."""
+    def __init__(self, number: int, entries: list[Entry]) -> None:
         self.number = number
         """The latest event of that moment."""
         self.entries = entries
@@ -270,7 +270,7 @@ class EventLog:
 
     def missed(self, trail: Trail, offset: int = 0) -> Missed | None:
         """Returns what a client missed that has the event ``offset``; None if not all of it is kept, or known."""
-        received = max(trail.received, offset)
+        received = max(trail.begun, offset)
         found = []
         for entry in reversed(self._entries):
             if entry.number <= received:
@@ -288,7 +288,7 @@ class EventLog:
         if received < trail.unsure:
             return None
         found.reverse()
-        return Missed(received, self.number, found)
+        return Missed(self.number, found)
 
     def trim(self, now: float) -> None:
         """Drops what is too old or too much."""

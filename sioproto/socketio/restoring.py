@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sioproto.socketio.events import RestoreRefused
-from sioproto.socketio.recovery import NEVER, MemoryStore, Trail
+from sioproto.socketio.recovery import MemoryStore, Trail
 from sioproto.socketio.socket import SocketState
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ MAX_CLAIM = 64
 class RestoreTicket:
     """One client that says that it was here before."""
 
-    __slots__ = ("connect", "missed", "namespace", "offset", "previous", "private_id", "timer", "trail")
+    __slots__ = ("connect", "missed", "namespace", "offset", "private_id", "timer", "trail")
 
     def __init__(self, connect: ConnectTicket, namespace: Namespace, private_id: str, offset: str | None) -> None:
         self.connect = connect
@@ -49,8 +49,6 @@ class RestoreTicket:
         self.private_id = private_id
         self.offset = offset
         """The offset that the client saw last; None if it saw none yet."""
-        self.previous: Socket | None = None
-        """The socket that had to leave first."""
         self.timer: Timer | None = None
         self.trail: Trail | None = None
         """What the store answered."""
@@ -128,10 +126,7 @@ class Restoring:
         if refusal is not None:
             self._refuse(ticket, refusal)
         else:
-            skip = self.config.skip_middlewares
-            self._server.connecting.ask(
-                ticket.connect, ticket.namespace, trail, previous=ticket.previous, skip_middlewares=skip
-            )
+            self._server.connecting.ask(ticket.connect, ticket.namespace, trail)
         return True
 
     def collect(self, ticket: RestoreTicket) -> Missed | None:
@@ -181,7 +176,6 @@ class Restoring:
         else:
             trail.entered = trail.log.number
         trail.entered_at = self._server.environment.clock()
-        trail.confirmed = NEVER
         self._present[trail.namespace, trail.private_id] = socket
 
     # Going
@@ -204,10 +198,15 @@ class Restoring:
         """A socket has left; whoever waits for that goes on."""
         key = trail.namespace, trail.private_id
         del self._present[key]
+        trail.previous = socket
         ticket = self._tickets.get(key)
         if ticket is not None:
-            ticket.previous = socket
             self._ask_store(ticket)
+
+    def forget(self, socket: Socket) -> None:
+        """The end of a socket is handled, so nobody needs to wait for that."""
+        if socket.trail is not None and socket.trail.previous is socket:
+            socket.trail.previous = None
 
     def release(self, trail: Trail) -> None:
         """The store let a trail go: that socket does not come back."""
@@ -235,6 +234,7 @@ class Restoring:
 
     def _end(self, trail: Trail) -> None:
         trail.over = True
+        trail.previous = None
         if trail.socket is not None:
             trail.socket.fail_acks()
             trail.socket = None
@@ -258,7 +258,6 @@ class Restoring:
         session = ticket.connect.client.session
         if missed.size + session.queued > self._server.engine_config.max_send_buffer:
             return "too much"
-        trail.received = missed.received
         return None
 
     def _refuse(self, ticket: RestoreTicket, refusal: RefusalReason) -> None:

@@ -238,6 +238,11 @@ class SocketServer:
         """Answers ``DisconnectingAsked``: the socket leaves its rooms and is gone. Returns False if it was too late."""
         return self._leaving.finish(socket)
 
+    def forget(self, socket: Socket) -> None:
+        """Says that ``SocketDisconnected`` is handled: a client that comes back need not wait for that any more."""
+        if self.restoring is not None:
+            self.restoring.forget(socket)
+
     def answer_restore(self, ticket: RestoreTicket, trail: Trail | None) -> bool:
         """Answers a ``RecoveryStore`` that was asked for a trail; None if it has none. False: the ticket is dead."""
         return self.restoring is not None and self.restoring.answer(ticket, trail)

@@ -930,6 +930,27 @@ def test_a_second_stop_may_be_more_in_a_hurry() -> None:
     assert hand.armed == 0
 
 
+def test_what_is_cancelled_after_the_end_takes_the_rest_along() -> None:
+    hand = hand_app()
+    heard: list[Any] = []
+
+    @hand.core.on("disconnect")
+    async def tidy() -> None:
+        await hand.gate()
+
+    hand.core.on("disconnect", heard.append)
+    hand.join()
+    stopped = hand.core.stop(1)
+    hand.take()
+    hand.advance(1)
+    assert stopped.done
+    (task,) = hand.runtime.unfinished
+    hand.runtime.cancel(task)
+    hand.settle()
+    assert heard == []
+    assert hand.runtime.unfinished == []
+
+
 @pytest.mark.parametrize("connected", [True, False])
 def test_handlers_that_always_come_back_do_not_outlive_the_end(connected: bool) -> None:
     hand = hand_app()

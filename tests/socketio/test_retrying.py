@@ -148,6 +148,18 @@ def test_disconnect_keeps_what_waits_for_the_next_connect() -> None:
     assert hand.take() == ["41", "40", '420["a"]']
 
 
+def test_the_last_try_may_be_under_way_at_the_end() -> None:
+    hand = hand_sockets(retries=1, ack_timeout=2.0)
+    socket = hand.join()
+    pending = socket.emit_with_ack("a")
+    socket.emit("b")
+    hand.advance(2)
+    assert hand.take() == 2 * ['420["a"]']
+    hand.core.close()
+    assert isinstance(error_of(pending), Disconnected)
+    assert hand.story() == ["/ disconnected: io client disconnect"]
+
+
 def test_what_is_sent_again_is_what_was_emitted() -> None:
     hand = hand_sockets(retries=1, ack_timeout=2.0)
     socket = hand.join()

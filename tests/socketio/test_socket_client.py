@@ -132,6 +132,40 @@ def test_leaving_ends_the_attempts() -> None:
     assert hand.fetches == []
 
 
+def test_leaving_forgets_how_often_it_failed() -> None:
+    hand = hand_sockets()
+    socket = hand.core.of("/")
+    socket.connect()
+    hand.settle()
+    hand.fail()
+    hand.advance(1)
+    hand.fail()
+    socket.disconnect()
+    socket.connect()
+    hand.settle()
+    hand.fail()
+    hand.story()
+    hand.advance(1)
+    assert hand.story() == ["/ reconnect_attempt 1"]
+
+
+def test_what_comes_behind_the_end_of_a_connection_is_not_for_the_next_one() -> None:
+    hand = hand_sockets()
+    socket = hand.join()
+
+    def again(_: object) -> None:
+        socket.disconnect()
+        socket.connect()
+
+    socket.emit_with_ack("x").on_done(again)
+    hand.settle()
+    hand.say("430[]", '451-["x",{"_placeholder":true,"num":0}]')
+    hand.open()
+    hand.accept("two")
+    hand.emit("y")
+    assert hand.story() == ["/ disconnected: io client disconnect", "/ connected", "/ got y"]
+
+
 def test_whoever_connects_meanwhile_waits_for_the_next_attempt() -> None:
     hand = hand_sockets()
     hand.join()
@@ -433,6 +467,20 @@ def test_a_failure_forgets_the_upgrade() -> None:
     world.advance(2)
     client.network.restore()
     world.advance(5)
+    assert client.connected
+    assert transports(world, client) == "polling"
+    world.close()
+
+
+def test_an_error_forgets_it_too() -> None:
+    world = World(seed=1)
+    world.server()
+    client = world.client(remember_upgrade=True, transports=("polling", "websocket"))
+    world.advance(1)
+    assert client.engine is not None
+    assert client.engine.link is not None
+    client.receive_link_closed(client.engine.link, None, "bad frame")
+    world.advance(3)
     assert client.connected
     assert transports(world, client) == "polling"
     world.close()
