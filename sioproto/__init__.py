@@ -5,7 +5,6 @@ Who embeds the core in an event loop of their own drives ``sioproto.socketio.Soc
 ``sioproto.app.Server``.
 """
 
-from sioproto.app.steps import Ack
 from sioproto.config import (
     ClientConfig,
     CorsPolicy,
@@ -24,6 +23,7 @@ from sioproto.errors import (
     ConnectError,
     Disconnected,
     Forbidden,
+    InvalidPayload,
     LocalProtocolError,
     MissingArguments,
     OptionError,
@@ -31,8 +31,9 @@ from sioproto.errors import (
     RemoteProtocolError,
     ReservedEventError,
 )
+from sioproto.event import AnyEvent, Event
 from sioproto.pending import Pending
-from sioproto.socketio.acks import BroadcastAnswers
+from sioproto.socketio.acks import Ack, BroadcastAnswers
 from sioproto.socketio.adapter import Adapter
 from sioproto.socketio.client_socket import ClientSocket
 from sioproto.socketio.dynamic import DynamicNamespace
@@ -48,6 +49,7 @@ __all__ = [
     "Ack",
     "AckTimeout",
     "Adapter",
+    "AnyEvent",
     "BroadcastAnswers",
     "BroadcastOperator",
     "ClientConfig",
@@ -59,9 +61,11 @@ __all__ = [
     "EngineClientConfig",
     "EngineConfig",
     "Environment",
+    "Event",
     "Forbidden",
     "Handshake",
     "HttpCompression",
+    "InvalidPayload",
     "LocalProtocolError",
     "MissingArguments",
     "Namespace",
