@@ -253,7 +253,9 @@ class EngineClientConfig:
     decode_slice: int = 512
     """Packets of one polling payload that are decoded before other work gets its turn."""
     max_send_buffer: int = 4 * 1024 * 1024
-    """Bytes that may wait for a server that takes no more; beyond, the connection is closed."""
+    """Bytes that may wait for a server that takes no more, each packet with 160 on top; beyond, the connection is
+    closed.
+    """
     drain_mark: int = 64 * 1024
     """Bytes queued in one turn after which an urgent drain is asked for."""
 

@@ -22,6 +22,7 @@ from sioproto.engineio import (
     SessionClosed,
     parse_url,
 )
+from sioproto.frame import FRAME_COST
 from tests.engineio.pair import HANDSHAKE, URL, Lone, Pair
 from tests.virtual import Clock, living, make_environment, payload
 
@@ -870,7 +871,7 @@ def test_whoever_waits_for_a_drain_may_send() -> None:
 
 
 def test_a_server_that_takes_no_more_is_given_up() -> None:
-    alone = lone(max_send_buffer=100)
+    alone = lone(max_send_buffer=100 + 10 * FRAME_COST)
     alone.client.send("in hand")
     alone.settle()
     for _ in range(9):
@@ -891,8 +892,18 @@ def test_a_blocked_websocket_is_given_up_within_one_turn() -> None:
     assert alone.settle().end == ("transport error", "send buffer is full")
 
 
+def test_a_server_that_pings_and_reads_nothing_is_given_up() -> None:
+    alone = lone("websocket", max_send_buffer=100 * FRAME_COST)
+    alone.client.receive_blocked(alone.link)
+    for _ in range(99):
+        alone.say("2")
+    assert alone.client.open
+    alone.say("2")
+    assert alone.end == ("transport error", "send buffer is full")
+
+
 def test_a_burst_is_no_slow_server() -> None:
-    alone = Lone(max_send_buffer=100, drain_mark=50).open(maxPayload=50)
+    alone = Lone(max_send_buffer=100 + FRAME_COST, drain_mark=50).open(maxPayload=50)
     for number in range(100):
         alone.client.send(f"{number:09}")
     alone.settle()
