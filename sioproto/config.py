@@ -219,11 +219,11 @@ class EngineClientConfig:
     """Whether a transport that fails before the session is open gives way to the next one."""
     remember_upgrade: bool = False
     """Whether the next connection begins with WebSocket if the last one ended on it; any failure forgets that."""
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Added to the query of every request."""
-    extra_headers: Mapping[str, str] = field(default_factory=dict)
+    extra_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Added to every request."""
-    transport_headers: Mapping[TransportName, Mapping[str, str]] = field(default_factory=dict)
+    transport_headers: Mapping[TransportName, Mapping[str, str]] = field(default_factory=dict, repr=False)
     """Added to the requests of one transport."""
     subprotocols: tuple[str, ...] = ()
     """Offered when a WebSocket is opened."""

@@ -1399,6 +1399,28 @@ def test_observers_have_names_and_may_leave() -> None:
 # -- where commands come from
 
 
+@BOTH
+def test_no_text_shows_what_is_secret(transport: str) -> None:
+    options: dict[str, Any] = {"query": {"token": "hidden"}, "extra_headers": {"authorization": "hidden"}}
+    alone = Lone(transports=(transport,), cookie_jar=True, **options).open(sid="hidden")
+    client = alone.client
+    client.send('0{"token":"hidden"}')
+    frames = client.outbox.frames
+    things: list[Any] = [client, client.config, client.transport, alone.link if alone.links else None, *frames]
+    alone.settle()
+    packet = '40{"sid":"one","pid":"hidden"}'
+    if transport == "polling":
+        alone.respond(alone.get, Response(200, [("set-cookie", "name=hidden")], payload(packet)))
+    else:
+        alone.say(packet)
+    things += [*alone.sent, *(fetch.request for fetch in alone.sent), *alone.log]
+    alone.client.close(discard=True)
+    alone.settle()
+    texts = [*map(repr, things), *map(repr, alone.log)]
+    assert len(texts) > 8
+    assert [text for text in texts if "hidden" in text] == []
+
+
 def test_commands_come_from_where_the_core_lives() -> None:
     class Elsewhere(Exception):
         pass
