@@ -94,6 +94,7 @@ class Client(RegisteringAlone, MainNamespace, Running):
             timers=timers,
             socket_class=self.socket_class,
         )
+        self._core.max_parked = max_parked
         self._dispatcher = Dispatcher(client_steps, lone_client_step, _handled, runtime, self._report, max_parked)
         self._advancing = False
         self._stopping: Pending[None] | None = None

@@ -298,11 +298,18 @@ class ClientSocket(Emitting[EmitOperator]):
             self._settle(None)
 
     def receive_event(self, packet: Packet, size: int) -> None:
-        """Takes an event; one that comes before the answer to CONNECT waits for that."""
-        if self.state is ClientSocketState.CONNECTED:
+        """Takes an event; one that comes before the answer to CONNECT waits for that.
+
+        While too much of earlier connections is not handled yet, it is not taken, and the connection is lost like the
+        one before. Else a server could fill memory by coming back, with one read each time.
+        """
+        client = self.client
+        if client.parked and client.crowded:
+            client.drop("ping timeout", "handlers lag")
+        elif self.state is ClientSocketState.CONNECTED:
             self._tell_event(packet, size)
         elif self.state is ClientSocketState.CONNECTING and not self._early.add(packet, size):
-            self.client.drop("transport error", "too many events before CONNECT was answered")
+            client.drop("transport error", "too many events before CONNECT was answered")
 
     def receive_ack(self, packet: Packet) -> None:
         """Takes an acknowledgement; one that nobody waits for is ignored."""

@@ -77,6 +77,8 @@ class SocketClient:
         self._socket_class = socket_class
         self.parked = 0
         """Bytes of events that wait for handlers; the floor above counts."""
+        self.max_parked = float("inf")
+        """How many of them may wait before it stops reading."""
         self.closing = False
         """Whether ``close`` was called."""
         self._wake = wake
@@ -108,6 +110,11 @@ class SocketClient:
     def paused(self) -> bool:
         """Whether reading from the server is stopped, because handlers lag."""
         return self.engine is not None and self.engine.paused
+
+    @property
+    def crowded(self) -> bool:
+        """Whether too much waits for handlers already that came over an earlier connection, not this one."""
+        return self.parked > self.max_parked and not self.paused
 
     def of(self, name: str = "/", auth: Auth = None) -> ClientSocket:
         """Returns the socket of a namespace, made at the first call; a slash at the beginning is added if missing.
