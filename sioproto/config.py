@@ -7,13 +7,14 @@ grows without a limit that somebody can see and set.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sioproto.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 TransportName = Literal["polling", "websocket"]
 
@@ -219,11 +220,11 @@ class EngineClientConfig:
     """Whether a transport that fails before the session is open gives way to the next one."""
     remember_upgrade: bool = False
     """Whether the next connection begins with WebSocket if the last one ended on it; any failure forgets that."""
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Added to the query of every request."""
-    extra_headers: Mapping[str, str] = field(default_factory=dict)
+    extra_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Added to every request."""
-    transport_headers: Mapping[TransportName, Mapping[str, str]] = field(default_factory=dict)
+    transport_headers: Mapping[TransportName, Mapping[str, str]] = field(default_factory=dict, repr=False)
     """Added to the requests of one transport."""
     subprotocols: tuple[str, ...] = ()
     """Offered when a WebSocket is opened."""
@@ -253,7 +254,9 @@ class EngineClientConfig:
     decode_slice: int = 512
     """Packets of one polling payload that are decoded before other work gets its turn."""
     max_send_buffer: int = 4 * 1024 * 1024
-    """Bytes that may wait for a server that takes no more; beyond, the connection is closed."""
+    """Bytes that may wait for a server that takes no more, each packet with 160 on top; beyond, the connection is
+    closed.
+    """
     drain_mark: int = 64 * 1024
     """Bytes queued in one turn after which an urgent drain is asked for."""
 
@@ -268,6 +271,9 @@ class EngineClientConfig:
         if self.request_timeout is not None:
             check_positive(self, "request_timeout")
         check_transports(self.transports)
+        for name in ("query", "extra_headers", "transport_headers"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise OptionError(f"{name} must be a dict, not {getattr(self, name)!r}")
         check_transports(tuple(self.transport_headers) or self.transports)
         if isinstance(self.subprotocols, str):
             raise OptionError(f"subprotocols are a tuple of names, not the string {self.subprotocols!r}")
@@ -300,7 +306,7 @@ class ClientConfig:
     """How often an event is sent again when it is not acknowledged within ``ack_timeout``; above 0 that is needed."""
     max_buffered: int = 10_000
     """Events that may wait for a connection, and for their turn with ``retries``; beyond, ``emit`` raises."""
-    max_early: int = 1000
+    max_early: int = 20_000
     """Events of a namespace that may come before its CONNECT is answered, ``max_payload`` bytes in all; beyond, the
     connection is closed."""
     max_acks: int = 1000

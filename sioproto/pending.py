@@ -28,9 +28,13 @@ class Waiting(Protocol):
         """Blocks the calling thread until ``pending`` is done; raises ``TimeoutError`` after ``timeout`` seconds."""
         ...
 
+    def report(self, error: Exception, where: str) -> None:
+        """Takes what a callback of a ``Pending`` raised: whoever settles that is not to blame."""
+        ...
+
 
 class NoWaiting:
-    """The port of a core that is driven by hand: it can be asked whether a ``Pending`` is done, but not to wait."""
+    """The port of what is driven by hand: it can be asked whether a ``Pending`` is done, but not to wait."""
 
     def park(self, pending: Pending[Any]) -> Generator[Any, Any, None]:
         raise LocalProtocolError("this core runs without a runtime: look at pending.done instead of waiting")
@@ -38,6 +42,20 @@ class NoWaiting:
 
     def block(self, pending: Pending[Any], timeout: float | None) -> None:
         raise LocalProtocolError("this core runs without a runtime: look at pending.done instead of waiting")
+
+    def report(self, error: Exception, where: str) -> None:
+        raise error
+
+
+class Reporting:
+    """Another port, but for what callbacks raise, which goes to ``report(error, where)``."""
+
+    __slots__ = ("block", "park", "report")
+
+    def __init__(self, waiting: Waiting, report: Callable[[Exception, str], None]) -> None:
+        self.park = waiting.park
+        self.block = waiting.block
+        self.report = report
 
 
 NO_WAITING = NoWaiting()
@@ -74,13 +92,18 @@ class Pending(Generic[T]):
     def result(self) -> T:
         """Returns the value or raises the error. Raises ``LocalProtocolError`` while it is not done."""
         if not self.done:
-            raise LocalProtocolError("this is still pending")
+            advice = getattr(self._waiting, "advice", "")
+            raise LocalProtocolError(f"this is still pending{advice and f': {advice}'}")
         if self._error is not None:
             raise self._error
         return self._value  # type: ignore[return-value]  # settled with a value, which may itself be None
 
     def on_done(self, callback: Callable[[Pending[T]], object]) -> None:
-        """Calls ``callback(pending)`` as soon as it is done; at once if it is."""
+        """Calls ``callback(pending)`` as soon as it is done; at once if it is.
+
+        What it raises is reported like the failure of a handler, and keeps no other from being called. ``result()``
+        raises the error of what failed.
+        """
         if self.done:
             callback(self)
         else:
@@ -114,5 +137,11 @@ class Pending(Generic[T]):
     def _settle(self) -> None:
         self.done = True
         callbacks, self._callbacks = self._callbacks, []
+        failures: list[Exception] = []
         for callback in callbacks:
-            callback(self)
+            try:
+                callback(self)
+            except Exception as error:  # a user's code: its failure is reported and stops nobody
+                failures.append(error)
+        for failure in failures:
+            self._waiting.report(failure, "callback of a Pending")

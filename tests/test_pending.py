@@ -30,6 +30,9 @@ class Impatient:
             raise TimeoutError
         pending.resolve("late")
 
+    def report(self, error: Exception, where: str) -> None:
+        raise AssertionError("nobody fails here")
+
 
 def test_it_has_a_value() -> None:
     pending: Pending[int] = Pending()
@@ -85,6 +88,30 @@ def test_callbacks_come_once_and_in_order() -> None:
     assert heard == [("first", 1), ("second", 1)]
     pending.on_done(lambda settled: heard.append(("late", settled.result())))
     assert heard[-1] == ("late", 1)
+
+
+def test_a_callback_that_fails_stops_nobody() -> None:
+    runtime = Stepper(make_environment(Clock()))
+    pending: Pending[int] = Pending(runtime)
+    heard: list[str] = []
+    pending.on_done(lambda _: 1 / 0)
+    pending.on_done(lambda settled: settled.result())
+    pending.on_done(lambda _: heard.append("last"))
+    assert pending.reject(KeyError("no"))
+    assert heard == ["last"]
+    assert [type(error) for error, _ in runtime.reports] == [ZeroDivisionError, KeyError]
+    assert {where for _, where in runtime.reports} == {"callback of a Pending"}
+
+
+def test_without_a_runtime_its_failure_is_for_whoever_settles() -> None:
+    pending: Pending[int] = Pending()
+    heard: list[str] = []
+    pending.on_done(lambda _: 1 / 0)
+    pending.on_done(lambda _: heard.append("last"))
+    with pytest.raises(ZeroDivisionError):
+        pending.resolve(1)
+    assert heard == ["last"]
+    assert pending.result() == 1
 
 
 def test_any_number_may_wait_and_one_may_give_up() -> None:

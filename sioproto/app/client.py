@@ -88,12 +88,13 @@ class Client(RegisteringAlone, MainNamespace, Running):
             config,
             runtime.environment,
             parser=make_parser(config, engine_config, loads, dumps),
-            waiting=runtime,
+            waiting=self._waiting,
             wake=runtime.wake,
             guard=runtime.check,
             timers=timers,
             socket_class=self.socket_class,
         )
+        self._core.max_parked = max_parked
         self._dispatcher = Dispatcher(client_steps, lone_client_step, _handled, runtime, self._report, max_parked)
         self._advancing = False
         self._stopping: Pending[None] | None = None
@@ -206,7 +207,7 @@ class Client(RegisteringAlone, MainNamespace, Running):
 
     def drained(self) -> Pending[None]:
         """Returns what is done once the transport took everything that waited for it, or the connection ended."""
-        pending: Pending[None] = Pending(self._runtime)
+        pending: Pending[None] = Pending(self._waiting)
         self._core.when_drained(lambda: pending.resolve(None))
         return pending
 
@@ -265,7 +266,7 @@ class Client(RegisteringAlone, MainNamespace, Running):
         time, and returns the same result.
         """
         if self._stopping is None:
-            self._stopping = Pending(self._runtime)
+            self._stopping = Pending(self._waiting)
             self._core.close()
             self._advance()
         if not self._stopping.done:

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from sioproto.app import flows
-from sioproto.pending import Pending
+from sioproto.pending import Pending, Reporting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -24,6 +24,8 @@ class Running:
     def __init__(self, runtime: Runtime, on_error: Callable[[BaseException, str], object] | None) -> None:
         self._runtime = runtime
         self._on_error = on_error
+        self._waiting = Reporting(runtime, self._report)
+        """How a ``Pending`` is waited for."""
 
     @property
     @abstractmethod
@@ -37,7 +39,7 @@ class Running:
     def sleep(self, seconds: float) -> Pending[None]:
         """Returns what is done after that many seconds: ``await io.sleep(1)`` in a handler or a spawned function."""
         self._runtime.check()
-        pending: Pending[None] = Pending(self._runtime)
+        pending: Pending[None] = Pending(self._waiting)
         self.timers.after(max(0.0, seconds), lambda: resolve(pending))
         self._runtime.wake(False)
         return pending

@@ -108,7 +108,7 @@ class Server(RegisteringWithSocket, MainNamespace, Sending, Running):
                 max_event_name=config.max_event_name,
                 max_namespace_name=config.max_namespace_name,
             ),
-            waiting=runtime,
+            waiting=self._waiting,
             wake=runtime.wake,
             guard=runtime.check,
             asks_requests=allow_request is not None,
@@ -254,7 +254,7 @@ class Server(RegisteringWithSocket, MainNamespace, Sending, Running):
         the time is over is cut off. A second call may shorten the time, and returns the same result.
         """
         if self._stopping is None:
-            self._stopping = Pending(self._runtime)
+            self._stopping = Pending(self._waiting)
             self._core.stop_accepting()
         if not self._stopping.done:
             after = self._core.timers.after

@@ -8,9 +8,10 @@ The rule not to be broken: names on the wire and names of ours never meet. What 
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
-from sioproto.errors import InvalidPayload, LocalProtocolError
+from sioproto.errors import InvalidPayload, LocalProtocolError, MissingArguments
 from sioproto.handlers import Listener
 from sioproto.socketio.acks import Ack
 from sioproto.socketio.client_events import (
@@ -229,6 +230,15 @@ def lone_client_step(job: ClientJob) -> Step | None:
         return None
     reply = None if job.ack_id is None else Ack(ConnectionAnswers(socket, job.connection), job.ack_id)
     return Step(listener, tuple(job.args[1:]), reply)
+
+
+def missing(job: Job, listener: Listener, came: int) -> MissingArguments:
+    """Returns what is told of an event with too few arguments for its handler."""
+    name = getattr(listener.call, "__name__", "the handler")
+    text = f"{name} takes {listener.least} arguments, and {came} came"
+    if isinstance(job.socket, ClientSocket) and next(iter(inspect.signature(listener.call).parameters)) == "socket":
+        text += "; a client's handlers get no socket"
+    return MissingArguments(text)
 
 
 def event_of(job: Job) -> str:

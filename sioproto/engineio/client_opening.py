@@ -7,7 +7,7 @@ comes over.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sioproto.engineio.client_states import ClientInput, ClientState
@@ -71,7 +71,7 @@ class ClientOpening:
 class OpenPacket:
     """What the server says in its handshake; times in seconds."""
 
-    sid: str
+    sid: str = field(repr=False)
     upgrades: tuple[str, ...]
     ping_interval: float
     ping_timeout: float
@@ -88,6 +88,7 @@ def read_open(data: str) -> OpenPacket:
         sid, upgrades = handshake["sid"], handshake["upgrades"]
         interval, timeout = handshake["pingInterval"], handshake["pingTimeout"]
         max_payload = handshake.get("maxPayload")
+        sid.encode()  # JSON has room for a lone surrogate, and a request that names the session has not
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise RemoteProtocolError("invalid handshake") from None
     counts = [timeout] if max_payload is None else [timeout, max_payload]

@@ -25,12 +25,18 @@ if TYPE_CHECKING:
 TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
 """What the name of a header field is made of, in lower case (RFC 9110, section 5.6.2)."""
 
+UNFIT_FOR_PATHS = frozenset('"#<>?\\^`{|}')
+"""What is printable and cannot stand in the path of a request as it is (RFC 3986, section 3.3)."""
+
 TRANSPORTS: tuple[TransportName, ...] = ("polling", "websocket")
 POST_TYPE = ("content-type", "text/plain;charset=UTF-8")
 
 
 class Requests:
-    """Makes the requests of one connection, each with a time stamp of its own."""
+    """Makes the requests of one connection, each with a time stamp of its own.
+
+    Raises ``LocalProtocolError`` for a path, a query or header fields that could not be sent.
+    """
 
     __slots__ = ("_config", "_environment", "_fields", "_jar", "_numbers", "_url")
 
@@ -42,6 +48,7 @@ class Requests:
         self._environment = environment
         self._jar = jar
         self._numbers = count()
+        check_target(config)
         self._fields = {name: self._headers(name) for name in TRANSPORTS}
 
     def poll(self, client: EngineClient) -> Fetch:
@@ -102,13 +109,26 @@ class Requests:
         return list(fields.items())
 
 
+def check_target(config: EngineClientConfig) -> None:
+    """Raises ``LocalProtocolError`` for a path or a query that no request could have."""
+    path = config.path
+    if not (path.isascii() and path.isprintable()) or " " in path or not UNFIT_FOR_PATHS.isdisjoint(path):
+        raise LocalProtocolError(f"path is written as it is sent, percent-encoded where that is needed, not {path!r}")
+    try:
+        urlencode({**config.query, config.timestamp_param: ""}, quote_via=quote)
+    except UnicodeEncodeError:
+        raise LocalProtocolError("a query cannot contain a lone surrogate: UTF-8 has none") from None
+
+
 def check_field(name: str, value: str) -> None:
     """Raises ``LocalProtocolError`` for what cannot be a header field."""
     if not name or not TOKEN.issuperset(name):
         raise LocalProtocolError(f"{name!r} is no name for a header field")
+    if not isinstance(value, str):
+        raise LocalProtocolError(f"header field {name!r} is a str, not {type(value).__name__}")
     try:
         value.encode("latin-1")
     except UnicodeEncodeError:
         raise LocalProtocolError(f"header field {name!r} holds characters outside of latin-1") from None
-    if any(each in value for each in "\r\n\0"):
-        raise LocalProtocolError(f"header field {name!r} holds a line break")
+    if any(each < " " or each == "\x7f" for each in value.replace("\t", "")):
+        raise LocalProtocolError(f"header field {name!r} holds a line break, or another control")

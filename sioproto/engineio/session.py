@@ -444,4 +444,7 @@ class Session(Observed):
     def _call_drained(self) -> None:
         calls, self._drained = self._drained, None
         for call in calls or ():
-            call()
+            try:
+                call()
+            except Exception as error:  # a user's code: its failure is reported and stops nobody
+                self.report(error, "drain")

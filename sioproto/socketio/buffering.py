@@ -36,11 +36,18 @@ class SendBuffer:
                 del self._events[index]
                 return
 
-    def flush(self, write: Callable[[Sequence[Frame], tuple[Any, ...]], bool]) -> None:
-        """Sends what waits, until ``write(frames, args)`` says that it cannot; the rest stays."""
-        events = self._events
-        while events and write(*events[0][:2]):
-            events.popleft()
+    def send_first(self, write: Callable[[Sequence[Frame], tuple[Any, ...]], bool]) -> bool:
+        """Sends the oldest. Returns False when there is none, or ``write(frames, args)`` says that it cannot; then it
+        stays.
+        """
+        if not self._events:
+            return False
+        # Taken out first: whoever observes what is sent may ask, leave or close in place.
+        event = self._events.popleft()
+        if write(event[0], event[1]):
+            return True
+        self._events.appendleft(event)
+        return False
 
     def asking(self) -> set[int]:
         """Returns the ids of the events whose answer somebody waits for."""

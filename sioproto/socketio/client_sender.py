@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Sender:
     """The events of one socket that were not sent yet, and the answers that it waits for."""
 
-    __slots__ = ("_acks", "_buffer", "_next_ack_id", "_retrying", "_socket")
+    __slots__ = ("_acks", "_buffer", "_losses", "_next_ack_id", "_retrying", "_socket")
 
     def __init__(self, socket: ClientSocket) -> None:
         config = socket.client.config
@@ -35,6 +35,8 @@ class Sender:
         self._buffer = SendBuffer()
         self._acks = Acks(self, config.max_acks)
         self._next_ack_id = 0
+        self._losses = 0
+        """How often whoever waited for an answer was told that it does not come."""
         self._retrying = Retrying(self, config.retries) if config.retries else None
 
     @property
@@ -57,10 +59,12 @@ class Sender:
         if self._retrying is not None and not flags.volatile:
             self._line_up(self._retrying, flags, args, pending)
             return pending
-        ack_id = self._next_ack_id
-        # Sent first: what cannot be encoded or finds no room raises, and nobody waits for its answer then.
-        if self._send(self._encode(args, ack_id, flags), flags, args, ack_id):
-            self._next_ack_id = ack_id + 1
+        ack_id, losses = self._next_ack_id, self._losses
+        frames = self._encode(args, ack_id, flags)
+        # The id is taken before whoever observes what is sent can ask as well.
+        self._next_ack_id = ack_id + 1
+        # Sent first: what finds no room raises, and nobody waits for its answer then.
+        if self._send(frames, flags, args, ack_id) and not self._is_lost(losses, ack_id):
             self._expect(ack_id, flags.timeout, pending)
         else:
             pending.reject(Disconnected())
@@ -75,7 +79,8 @@ class Sender:
 
     def set_connected(self) -> None:
         """There is a connection: what waited is sent. If it turns out to be gone again, the rest waits on."""
-        self._buffer.flush(self._write)
+        while self._socket.connected and self._buffer.send_first(self._write):
+            pass
         if self._retrying is not None:
             self._retrying.send_next()
 
@@ -86,6 +91,7 @@ class Sender:
 
     def set_disconnected(self) -> None:
         """What was sent is not going to be answered; what was not sent yet is going to be, and may still be."""
+        self._losses += 1
         self._acks.leave(self._buffer.asking())
 
     def close(self) -> None:
@@ -93,6 +99,7 @@ class Sender:
         self._buffer.clear()
         if self._retrying is not None:
             self._retrying.clear()
+        self._losses += 1
         self._acks.leave()
 
     # For those who wait
@@ -107,11 +114,14 @@ class Sender:
 
         Returns None when there is no connection; then it was not sent.
         """
-        socket = self._socket
+        socket, losses = self._socket, self._losses
         if not socket.connected or not self._write(event.frames, event.args):
             return None
         pending: Pending[Any] = Pending(socket.client.waiting)
-        self._expect(event.ack_id, event.timeout, pending)
+        if self._is_lost(losses, event.ack_id):
+            pending.reject(Disconnected())
+        else:
+            self._expect(event.ack_id, event.timeout, pending)
         return pending
 
     def lose(self, event: Retried) -> None:
@@ -154,6 +164,10 @@ class Sender:
             return False
         self._socket.observe_outgoing(args)
         return True
+
+    def _is_lost(self, losses: int, ack_id: int) -> bool:
+        """Whether somebody who observed how an event was sent ended the connection in place."""
+        return self._losses != losses and ack_id not in self._buffer.asking()
 
     def _expect(self, ack_id: int, timeout: float | None, pending: Pending[Any]) -> None:
         client = self._socket.client

@@ -79,6 +79,7 @@ class ClientSocket(Emitting[EmitOperator]):
     __slots__ = (
         "__dict__",
         "_early",
+        "_first",
         "_recovering",
         "_sender",
         "_unanswered",
@@ -118,6 +119,8 @@ class ClientSocket(Emitting[EmitOperator]):
         self.ticket: AuthTicket | None = None
         self.connection = 0
         """How often it was connected."""
+        self._first = 0
+        """The first of the connections that continue each other."""
         self.left = 0
         """Events of connections up to this one are not handled any more, because the application left."""
         self.lane: Any = None
@@ -168,10 +171,11 @@ class ClientSocket(Emitting[EmitOperator]):
             return pending
         if self._waiting is None:
             self._waiting = pending
+        waiting = self._waiting
         if not self.active:
             self.state = ClientSocketState.AWAY
-            client.open_for(self)
-        return self._waiting
+            client.open_for(self)  # which may settle it in place
+        return waiting
 
     def disconnect(self) -> None:
         """Leaves the namespace, and does not come back by itself; the last one to leave closes the connection.
@@ -217,8 +221,13 @@ class ClientSocket(Emitting[EmitOperator]):
         return self._sender.ask(flags, (name, *args))
 
     def acknowledge(self, ack_id: int, args: Sequence[Any], connection: int) -> bool:
-        """Answers an event of the server. Returns False when the connection that it came by is gone."""
-        return self.connected and connection == self.connection and self._sender.acknowledge(ack_id, args)
+        """Answers an event of the server. Returns False when the connection that it came by is gone, unless a recovered
+        one took its place.
+        """
+        if connection < self._first:
+            return False
+        self._recovering.note_answer(ack_id, args)
+        return self.connected and self._sender.acknowledge(ack_id, args)
 
     def observe_outgoing(self, args: tuple[Any, ...]) -> None:
         """Tells observers of an event that is being sent."""
@@ -276,18 +285,31 @@ class ClientSocket(Emitting[EmitOperator]):
         self.state = ClientSocketState.CONNECTED
         self.id = sid
         self.connection += 1
+        if not self.recovered:
+            self._first = self.connection
         client.tell(ClientConnected(self, sid))
         for event, size in self._early.take():
-            self._tell_event(event, size)
+            if event.id is None or not self._recovering.is_known(event):
+                self._tell_event(event, size)
+            elif (answer := self._recovering.answer_of(event.id)) is not None:
+                self._sender.acknowledge(event.id, answer)
         self._sender.set_connected()
-        self._settle(None)
+        if self.connected:  # nobody who observed what was sent has left in place
+            self._settle(None)
 
     def receive_event(self, packet: Packet, size: int) -> None:
-        """Takes an event; one that comes before the answer to CONNECT waits for that."""
-        if self.state is ClientSocketState.CONNECTED:
+        """Takes an event; one that comes before the answer to CONNECT waits for that.
+
+        While too much of earlier connections is not handled yet, it is not taken, and the connection is lost like the
+        one before. Else a server could fill memory by coming back, with one read each time.
+        """
+        client = self.client
+        if client.parked and client.crowded:
+            client.drop("ping timeout", "handlers lag")
+        elif self.state is ClientSocketState.CONNECTED:
             self._tell_event(packet, size)
         elif self.state is ClientSocketState.CONNECTING and not self._early.add(packet, size):
-            self.client.drop("transport error", "too many events before CONNECT was answered")
+            client.drop("transport error", "too many events before CONNECT was answered")
 
     def receive_ack(self, packet: Packet) -> None:
         """Takes an acknowledgement; one that nobody waits for is ignored."""
@@ -341,6 +363,8 @@ class ClientSocket(Emitting[EmitOperator]):
     def _tell_event(self, packet: Packet, size: int) -> None:
         if packet.id is None:
             self._recovering.note(packet.data)
+        else:
+            self._recovering.note_asked(packet)
         self.client.tell(EventArrived(self, packet.data, packet.id, size, self.connection))
 
     def _receive_late(self, *, accepted: bool) -> None:

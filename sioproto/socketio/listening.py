@@ -81,6 +81,10 @@ class Listening(Registering):
         """Returns who handles a client's event; those registered with ``once`` are gone afterwards."""
         return () if self._wire is None else self._wire.find(event)
 
+    def hears(self, event: str) -> bool:
+        """Returns whether a client's event reaches a handler or a catch-all here; asking changes nothing."""
+        return bool(self._any) or (self._wire is not None and event in self._wire)
+
     @property
     def unheeded(self) -> bool:
         """Whether no handler of events and no catch-all is registered here."""

@@ -89,6 +89,9 @@ class Namespace(RegisteringWithSocket, Listening, Sending):
         listeners = super().wire_listeners(event)
         return listeners if self.parent is None else self.parent.wire_listeners(event) + listeners
 
+    def hears(self, event: str) -> bool:
+        return super().hears(event) or (self.parent is not None and self.parent.hears(event))
+
     def lone_listener(self, event: str) -> Listener | None:
         return super().lone_listener(event) if self.parent is None else None
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sioproto.engineio.client import EngineClient
 from sioproto.engineio.client_events import EngineClosed, EngineOpened
+from sioproto.engineio.client_requests import Requests
 from sioproto.engineio.cookies import CookieJar
 from sioproto.engineio.events import ObserverFailed
 from sioproto.errors import ConnectError
@@ -48,6 +49,8 @@ class Reconnecting:
         environment, engine_config = client.environment, client.engine_config
         self._client = client
         self._wake = wake
+        # What could not be sent is refused now: at the time of an attempt there may be nobody who would hear of it.
+        Requests(client.origin, engine_config, environment, None)
         self._jar = CookieJar(environment.wall, engine_config.max_cookies) if engine_config.cookie_jar else None
         self._backoff = Backoff(client.config, environment.jitter)
         self._observers = Observers((*OWN_EVENTS, *ENGINE_EVENTS), client.report)
@@ -192,7 +195,8 @@ class Reconnecting:
     def _opened(self, engine: EngineClient) -> None:
         self._stop_timers()
         attempts = self._backoff.attempts
-        self._backoff.reset()
+        if not self._client.crowded:  # else it is going to be given up at the first event
+            self._backoff.reset()
         self._remembered = engine.transport_name == "websocket"
         self._observers.notify("open")
         if attempts:

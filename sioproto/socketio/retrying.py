@@ -65,9 +65,11 @@ class Retrying:
         if not self._queue or self._queue[0].sent:
             return
         first = self._queue[0]
+        first.sent = True  # whoever observes what is sent may line up more in place
         answer = self._sender.try_once(first)
-        if answer is not None:
-            first.sent = True
+        if answer is None:
+            first.sent = False
+        else:
             first.tries += 1
             answer.on_done(lambda settled: self._settled(first, settled))
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from sioproto.engineio.events import MessageReceived, SessionClosed, SessionOpened
 from sioproto.engineio.server import EngineServer
 from sioproto.errors import LocalProtocolError, OptionError, RemoteProtocolError
-from sioproto.pending import NO_WAITING
+from sioproto.pending import NO_WAITING, Reporting
 from sioproto.socketio.acks import ack_overdue
 from sioproto.socketio.adapter import Adapter, MemoryAdapter
 from sioproto.socketio.client import Client
@@ -76,7 +76,6 @@ class SocketServer:
     ) -> None:
         self.config = config
         self.environment = environment
-        self.waiting = waiting
         self.engine = EngineServer(
             engine_config,
             environment,
@@ -87,6 +86,7 @@ class SocketServer:
             generate_id=generate_id,
             bundle=bundle,
         )
+        self.waiting = Reporting(waiting, self.engine.report) if waiting is NO_WAITING else waiting
         self.guard = self.engine.guard
         self.parser = parser or Parser(
             max_attachments=config.max_attachments,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sioproto.engineio.client_events import MessageArrived
 from sioproto.engineio.events import ObserverFailed
 from sioproto.errors import ConnectError, LocalProtocolError, RemoteProtocolError
-from sioproto.pending import NO_WAITING
+from sioproto.pending import NO_WAITING, Reporting
 from sioproto.socketio.client_socket import ClientSocket
 from sioproto.socketio.packet import PacketType
 from sioproto.socketio.parser import UNFIT_FOR_NAMES, Parser
@@ -47,7 +47,7 @@ class SocketClient:
 
     ``origin`` is where the server is. ``wake(urgent)`` is called when there is output or news; ``waiting`` is how a
     runtime waits for a ``Pending``; ``timers`` may be shared with others of the same clock; ``socket_class`` makes
-    the sockets.
+    the sockets. Raises ``LocalProtocolError`` for a path, a query or header fields that could not be sent.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class SocketClient:
         self.engine_config = engine_config
         self.config = config
         self.environment = environment
-        self.waiting = waiting
+        self.waiting = Reporting(waiting, self.report) if waiting is NO_WAITING else waiting
         self.guard: Callable[[], None] = guard or _anywhere
         self.timers = Timers(environment.clock) if timers is None else timers
         self.parser = parser or make_parser(config, engine_config)
@@ -77,6 +77,8 @@ class SocketClient:
         self._socket_class = socket_class
         self.parked = 0
         """Bytes of events that wait for handlers; the floor above counts."""
+        self.max_parked = float("inf")
+        """How many of them may wait before it stops reading."""
         self.closing = False
         """Whether ``close`` was called."""
         self._wake = wake
@@ -108,6 +110,11 @@ class SocketClient:
     def paused(self) -> bool:
         """Whether reading from the server is stopped, because handlers lag."""
         return self.engine is not None and self.engine.paused
+
+    @property
+    def crowded(self) -> bool:
+        """Whether too much waits for handlers already that came over an earlier connection, not this one."""
+        return self.parked > self.max_parked and not self.paused
 
     def of(self, name: str = "/", auth: Auth = None) -> ClientSocket:
         """Returns the socket of a namespace, made at the first call; a slash at the beginning is added if missing.

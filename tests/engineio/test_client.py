@@ -22,6 +22,7 @@ from sioproto.engineio import (
     SessionClosed,
     parse_url,
 )
+from sioproto.frame import FRAME_COST
 from tests.engineio.pair import HANDSHAKE, URL, Lone, Pair
 from tests.virtual import Clock, living, make_environment, payload
 
@@ -123,6 +124,7 @@ def test_what_follows_the_handshake_is_not_lost(transport: str) -> None:
         "0" + json.dumps(HANDSHAKE | {"sid": ""}),
         "0" + json.dumps(HANDSHAKE | {"sid": 5}),
         "0" + json.dumps(HANDSHAKE | {"sid": "x" * 300}),
+        "0" + json.dumps(HANDSHAKE | {"sid": "\ud800"}),
         "0" + json.dumps(HANDSHAKE | {"upgrades": None}),
         "0" + json.dumps(HANDSHAKE | {"pingInterval": -1}),
         "0" + json.dumps(HANDSHAKE | {"pingInterval": 0, "pingTimeout": 0}),
@@ -379,12 +381,29 @@ def test_header_fields_of_requests() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("x y", "1"), ("", "1"), ("x:", "1"), ("ü", "1"), ("x", "1\r\ny: 2"), ("x", "\0"), ("x", "\u20ac")],
+    [
+        *[("x y", "1"), ("", "1"), ("x:", "1"), ("ü", "1")],
+        *[("x", "1\r\ny: 2"), ("x", "\0"), ("x", "\x01"), ("x", "\x7f"), ("x", "\u20ac"), ("x", 5)],
+    ],
 )
 @pytest.mark.parametrize("option", ["extra_headers", "transport_headers"])
-def test_what_is_no_header_field_is_refused(option: str, name: str, value: str) -> None:
+def test_what_is_no_header_field_is_refused(option: str, name: str, value: Any) -> None:
     options: dict[str, Any] = {option: {name: value} if option == "extra_headers" else {"websocket": {name: value}}}
     with pytest.raises(LocalProtocolError, match="header field"):
+        Lone(**options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *[{"path": f"/a{each}b"} for each in (" ", "\r\nx: y", "?x=1&", "#", "ü", "\0", "\ud800", "\\", "<")],
+        {"query": {"name": "\udc80"}},
+        {"query": {"\udc80": "value"}},
+        {"timestamp_param": "\ud800"},
+    ],
+)
+def test_what_cannot_stand_in_a_target_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(LocalProtocolError, match=r"path is written|lone surrogate"):
         Lone(**options)
 
 
@@ -820,6 +839,22 @@ def test_a_drain_is_told_at_the_end(transport: str) -> None:
     assert calls == [0, 1]
 
 
+@BOTH
+@pytest.mark.parametrize("ends", [True, False])
+def test_whoever_waits_for_a_drain_and_fails_stops_nobody(transport: str, ends: bool) -> None:
+    alone = lone(transport).open()
+    calls: list[str] = []
+    alone.client.send("x")
+    alone.client.when_drained(lambda: 1 / 0)
+    alone.client.when_drained(lambda: calls.append("drained"))
+    if ends:
+        alone.client.close(discard=True)
+    alone.settle()
+    assert calls == ["drained"]
+    assert [(type(event.error), event.where) for event in alone.told(ObserverFailed)] == [(ZeroDivisionError, "drain")]
+    assert (alone.end is not None) == ends
+
+
 def test_whoever_waits_for_a_drain_may_send() -> None:
     alone = lone("websocket")
     left = [3]
@@ -836,7 +871,7 @@ def test_whoever_waits_for_a_drain_may_send() -> None:
 
 
 def test_a_server_that_takes_no_more_is_given_up() -> None:
-    alone = lone(max_send_buffer=100)
+    alone = lone(max_send_buffer=100 + 10 * FRAME_COST)
     alone.client.send("in hand")
     alone.settle()
     for _ in range(9):
@@ -857,8 +892,18 @@ def test_a_blocked_websocket_is_given_up_within_one_turn() -> None:
     assert alone.settle().end == ("transport error", "send buffer is full")
 
 
+def test_a_server_that_pings_and_reads_nothing_is_given_up() -> None:
+    alone = lone("websocket", max_send_buffer=100 * FRAME_COST)
+    alone.client.receive_blocked(alone.link)
+    for _ in range(99):
+        alone.say("2")
+    assert alone.client.open
+    alone.say("2")
+    assert alone.end == ("transport error", "send buffer is full")
+
+
 def test_a_burst_is_no_slow_server() -> None:
-    alone = Lone(max_send_buffer=100, drain_mark=50).open(maxPayload=50)
+    alone = Lone(max_send_buffer=100 + FRAME_COST, drain_mark=50).open(maxPayload=50)
     for number in range(100):
         alone.client.send(f"{number:09}")
     alone.settle()
@@ -1352,6 +1397,28 @@ def test_observers_have_names_and_may_leave() -> None:
 
 
 # -- where commands come from
+
+
+@BOTH
+def test_no_text_shows_what_is_secret(transport: str) -> None:
+    options: dict[str, Any] = {"query": {"token": "hidden"}, "extra_headers": {"authorization": "hidden"}}
+    alone = Lone(transports=(transport,), cookie_jar=True, **options).open(sid="hidden")
+    client = alone.client
+    client.send('0{"token":"hidden"}')
+    frames = client.outbox.frames
+    things: list[Any] = [client, client.config, client.transport, alone.link if alone.links else None, *frames]
+    alone.settle()
+    packet = '40{"sid":"one","pid":"hidden"}'
+    if transport == "polling":
+        alone.respond(alone.get, Response(200, [("set-cookie", "name=hidden")], payload(packet)))
+    else:
+        alone.say(packet)
+    things += [*alone.sent, *(fetch.request for fetch in alone.sent), *alone.log]
+    alone.client.close(discard=True)
+    alone.settle()
+    texts = [*map(repr, things), *map(repr, alone.log)]
+    assert len(texts) > 8
+    assert [text for text in texts if "hidden" in text] == []
 
 
 def test_commands_come_from_where_the_core_lives() -> None:

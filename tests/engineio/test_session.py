@@ -1105,6 +1105,18 @@ def test_drained() -> None:
     assert drained == [1, 2, 3, 4]
 
 
+def test_whoever_waits_for_a_drain_and_fails_stops_nobody() -> None:
+    driver = drive_engine()
+    client = driver.client("websocket")
+    drained: list[int] = []
+    client.session.send("x")
+    client.session.when_drained(lambda: 1 / 0)
+    client.session.when_drained(lambda: drained.append(1))
+    driver.settle()
+    assert drained == [1]
+    assert [event.where for event in driver.told(ObserverFailed)] == ["drain"]
+
+
 # -- back-pressure
 
 

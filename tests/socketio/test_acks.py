@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sioproto import AckTimeout, Disconnected, LocalProtocolError, Pending, ReservedEventError
+from sioproto.engineio import ObserverFailed
+from sioproto.socketio import EventReceived
 from tests.virtual import SocketDriver, drive_sockets, living
 
 if TYPE_CHECKING:
@@ -383,6 +385,19 @@ def test_a_namespace_asks_the_other_servers() -> None:
 
 
 # -- whatever happens
+
+
+def test_a_callback_that_fails_stops_nobody() -> None:
+    driver = drive_sockets()
+    clients, sockets = three(driver)
+    sockets[0].emit_with_ack("ask").on_done(lambda _: 1 / 0)
+    sockets[0].timeout(1.0).emit_with_ack("ask").on_done(lambda answer: answer.result())
+    clients[0].take()
+    clients[0].send("430[0]", '42["x"]')
+    assert len(driver.told(EventReceived)) == 1
+    driver.advance(1)
+    failed = [(type(event.error), event.where) for event in driver.told(ObserverFailed)]
+    assert failed == [(ZeroDivisionError, "callback of a Pending"), (AckTimeout, "callback of a Pending")]
 
 
 ACTIONS = st.lists(

@@ -193,6 +193,14 @@ def test_a_value_that_cannot_be_sent_is_a_failed_attempt(auth: Any) -> None:
     assert hand.closed == hand.links
 
 
+def test_an_attempt_that_fails_in_place_is_told_like_any_other() -> None:
+    hand = hand_sockets()
+    hand.join()
+    admin = hand.core.of("/admin", {"when": object()})
+    assert isinstance(error_of(admin.connect()), ConnectError)
+    assert not admin.active
+
+
 # -- refusals
 
 
@@ -555,6 +563,96 @@ def test_an_observer_that_fails_stops_nobody() -> None:
     assert hand.story() == ["ObserverFailed"]
 
 
+# Observers may not call back. Those that do anyway harm nobody but themselves.
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_an_observer_that_asks_is_answered_as_well(waits: bool) -> None:
+    hand = hand_sockets()
+    answers: list[Pending[Any]] = []
+    socket = hand.core.of("/") if waits else hand.join()
+
+    def audit(event: str) -> None:
+        if event != "audit":
+            answers.append(socket.emit_with_ack("audit"))
+
+    socket.on_any_outgoing(audit)
+    answers.append(socket.emit_with_ack("x"))
+    if waits:
+        socket.connect()
+        hand.settle()
+        hand.open()
+        hand.accept()
+    hand.say("430[0]", "431[1]")
+    assert sorted(each.result() for each in answers) == [0, 1]
+
+
+@pytest.mark.parametrize("how", ["leave", "close", "discard", "lose", "come back"])
+@pytest.mark.parametrize("waits", [True, False])
+def test_an_observer_that_ends_it_in_place_leaves_no_question_open(waits: bool, how: str) -> None:
+    hand = hand_sockets()
+    hand.join("/admin")
+    socket = hand.core.of("/") if waits else hand.join()
+    connecting: list[Pending[None]] = []
+
+    def end() -> None:
+        engine = hand.core.engine
+        assert engine is not None
+        if how == "close":
+            hand.core.close()
+        elif how == "discard":
+            engine.close(discard=True)
+        elif how == "lose":
+            engine.lose_network()
+        else:
+            socket.disconnect()
+            if how == "come back":
+                connecting.append(socket.connect())
+
+    if waits:
+        answer, other = socket.emit_with_ack("x"), socket.emit_with_ack("y")
+        socket.on_any_outgoing(end)
+        socket.connect()
+        hand.settle()
+        hand.accept()
+    else:
+        socket.on_any_outgoing(end)
+        answer = socket.emit_with_ack("x")
+        other = answer
+    socket.off_any_outgoing()
+    hand.settle()
+    assert isinstance(error_of(answer), Disconnected)
+    assert not any(each.done for each in connecting)
+    assert '421["y"]' not in hand.take(), "an event of a namespace that was left"
+    hand.core.close()
+    hand.settle()
+    assert isinstance(error_of(other), Disconnected)
+    assert all(each.done for each in connecting)
+
+
+def test_a_callback_that_fails_stops_nobody() -> None:
+    hand = hand_sockets(ack_timeout=5.0)
+    socket = hand.join()
+    for event in ("a", "b"):
+        socket.emit_with_ack(event).on_done(lambda _: 1 / 0)
+    hand.say("430[1]", '42["x",1]')
+    assert hand.story() == ["ObserverFailed", "/ got x 1"]
+    hand.advance(5)
+    assert hand.story() == ["ObserverFailed"]
+    socket.disconnect()
+    socket.connect().on_done(lambda _: 1 / 0)
+    hand.settle()
+    hand.open()
+    hand.accept("two")
+    hand.emit("x", 2)
+    assert hand.story() == [
+        "/ disconnected: io client disconnect",
+        "/ connected",
+        "ObserverFailed",
+        "/ got x 2",
+    ]
+
+
 # -- acknowledgements
 
 
@@ -741,8 +839,8 @@ def test_volatile_questions_are_not_asked_without_a_connection() -> None:
     assert hand.armed == 0
     hand.join()
     pending = socket.volatile.emit_with_ack("x")
-    assert hand.take() == ['420["x"]']
-    hand.say("430[1]")
+    assert hand.take() == ['421["x"]']
+    hand.say("431[1]")
     assert pending.result() == 1
     hand.block()
     dropped = socket.volatile.timeout(1).emit_with_ack("x")

@@ -239,6 +239,33 @@ def test_whoever_is_told_may_send_the_next_in_place() -> None:
     assert [each.result() for each in answers] == [0, 1, 2, 3]
 
 
+def test_an_observer_that_sends_in_place_lines_up_behind() -> None:
+    hand = hand_sockets(retries=1, ack_timeout=2.0)
+    socket = hand.join()
+    socket.on_any_outgoing(lambda event: socket.emit("audit") if event == "a" else None)
+    answer = socket.emit_with_ack("a")
+    assert hand.take() == ['420["a"]']
+    hand.say("430[1]")
+    assert answer.result() == 1
+    assert hand.take() == ['421["audit"]']
+    hand.say("431[]")
+    assert socket.buffered == 0
+
+
+def test_an_observer_that_leaves_in_place_counts_as_a_loss() -> None:
+    hand = hand_sockets(retries=1, ack_timeout=2.0)
+    hand.join("/admin")
+    socket = hand.join()
+    socket.on_any_outgoing(lambda: socket.disconnect())
+    socket.emit("a")
+    socket.off_any_outgoing()
+    assert hand.take() == ['420["a"]', "41"]
+    socket.connect()
+    hand.settle()
+    hand.accept("two")
+    assert hand.take() == ["40", '420["a"]']
+
+
 @pytest.mark.parametrize("options", [{"retries": -1}, {"retries": 1.5}, {"retries": True}, {"retries": 1}])
 def test_retries_are_a_number_and_need_a_time_out(options: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match="retries"):

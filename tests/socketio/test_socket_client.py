@@ -237,6 +237,12 @@ def test_a_failure_that_opens_a_connection_in_place_is_no_second_attempt() -> No
     assert hand.fetches == []
 
 
+@pytest.mark.parametrize("options", [{"extra_headers": {"x": "a\r\nb: c"}}, {"query": {"x": "\udc80"}}, {"path": "/ "}])
+def test_what_could_not_be_sent_is_refused_before_anybody_connects(options: dict[str, Any]) -> None:
+    with pytest.raises(LocalProtocolError):
+        hand_sockets(**options)
+
+
 def test_giving_up_may_be_answered_in_place() -> None:
     hand = hand_sockets(reconnection=False)
     main, admin = hand.core.of("/"), hand.core.of("/admin")
