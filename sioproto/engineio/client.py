@@ -56,8 +56,8 @@ class EngineClient(Observed):
     The server is at ``url``. ``wake(urgent)`` is called, from within whatever call caused it, when output is there to
     be taken; a driver that takes after each call anyway needs none. ``guard()`` raises when a command is given from a
     place where the core does not live. ``jar`` keeps cookies over several connections, if ``config`` wants them kept;
-    ``transports`` are tried instead of those of ``config``. Raises ``LocalProtocolError`` for a path, a query or header
-    fields that could not be sent.
+    ``transports`` are tried instead of those of ``config``. Raises ``LocalProtocolError`` for a path, a query, header
+    fields or subprotocols that could not be sent.
     """
 
     __slots__ = (

@@ -413,6 +413,12 @@ def test_subprotocols_are_offered() -> None:
     assert all(fetch.subprotocols == () for fetch in alone.sent if not fetch.request.upgrade)
 
 
+@pytest.mark.parametrize("name", ["", "a b", "a,b", "ü", "\r\n"])
+def test_what_is_no_subprotocol_is_refused(name: str) -> None:
+    with pytest.raises(LocalProtocolError, match="subprotocol"):
+        Lone(subprotocols=("one", name))
+
+
 @BOTH
 def test_without_binary_everything_is_text(transport: str) -> None:
     alone = lone(transport, force_base64=True)
