@@ -290,6 +290,8 @@ class EngineClient(Observed):
             if self.open and isinstance(message, str) and message.startswith("4"):
                 if self._observers is not None:
                     self.notify("packet", "message", message[1:])
+                    if not self.open:  # an observer ended it in place
+                        return
                 self._events.append(MessageArrived(self, message[1:]))
             else:
                 self.receive_packet(message)
@@ -320,7 +322,8 @@ class EngineClient(Observed):
         if isinstance(packet, bytes):
             if self.open:
                 self.notify("packet", "message", packet)
-                self._events.append(MessageArrived(self, packet))
+                if self.open:  # no observer ended it in place
+                    self._events.append(MessageArrived(self, packet))
             elif not self.opened:
                 self.life.step(ClientInput.GARBAGE, "no handshake")
             return

@@ -1391,6 +1391,19 @@ def test_an_observer_that_raises_stops_nobody() -> None:
     assert alone.take_post() == ["4x", "4y"]
 
 
+@BOTH
+@pytest.mark.parametrize("message", ["4text", b"binary"])
+def test_nothing_follows_an_end_that_an_observer_brought_about(transport: str, message: str | bytes) -> None:
+    alone = lone(transport)
+    alone.client.on("packet", lambda: alone.client.close(discard=True))
+    if transport == "polling":
+        alone.answer(message, "4more")
+    else:
+        alone.say(message, "4more")
+    assert isinstance(alone.log[-1], EngineClosed)
+    assert alone.heard == []
+
+
 def test_observers_have_names_and_may_leave() -> None:
     client = lone().client
     with pytest.raises(LocalProtocolError, match="upgrade_error"):
