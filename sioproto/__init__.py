@@ -5,8 +5,16 @@ Who embeds the core in an event loop of their own drives ``sioproto.socketio.Soc
 ``sioproto.app.Server``.
 """
 
-from sioproto.app.steps import Ack
-from sioproto.config import CorsPolicy, EngineConfig, HttpCompression, Recovery, SessionCookie, SocketConfig
+from sioproto.config import (
+    ClientConfig,
+    CorsPolicy,
+    EngineClientConfig,
+    EngineConfig,
+    HttpCompression,
+    Recovery,
+    SessionCookie,
+    SocketConfig,
+)
 from sioproto.engineio.request import Request, Response
 from sioproto.engineio.session import Session
 from sioproto.environment import Environment
@@ -15,6 +23,7 @@ from sioproto.errors import (
     ConnectError,
     Disconnected,
     Forbidden,
+    InvalidPayload,
     LocalProtocolError,
     MissingArguments,
     OptionError,
@@ -22,9 +31,11 @@ from sioproto.errors import (
     RemoteProtocolError,
     ReservedEventError,
 )
+from sioproto.event import AnyEvent, Event
 from sioproto.pending import Pending
-from sioproto.socketio.acks import BroadcastAnswers
+from sioproto.socketio.acks import Ack, BroadcastAnswers
 from sioproto.socketio.adapter import Adapter
+from sioproto.socketio.client_socket import ClientSocket
 from sioproto.socketio.dynamic import DynamicNamespace
 from sioproto.socketio.handshake import Handshake
 from sioproto.socketio.namespace import Namespace
@@ -38,17 +49,23 @@ __all__ = [
     "Ack",
     "AckTimeout",
     "Adapter",
+    "AnyEvent",
     "BroadcastAnswers",
     "BroadcastOperator",
+    "ClientConfig",
+    "ClientSocket",
     "ConnectError",
     "CorsPolicy",
     "Disconnected",
     "DynamicNamespace",
+    "EngineClientConfig",
     "EngineConfig",
     "Environment",
+    "Event",
     "Forbidden",
     "Handshake",
     "HttpCompression",
+    "InvalidPayload",
     "LocalProtocolError",
     "MissingArguments",
     "Namespace",

@@ -7,13 +7,14 @@ grows without a limit that somebody can see and set.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sioproto.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 TransportName = Literal["polling", "websocket"]
 
@@ -270,6 +271,9 @@ class EngineClientConfig:
         if self.request_timeout is not None:
             check_positive(self, "request_timeout")
         check_transports(self.transports)
+        for name in ("query", "extra_headers", "transport_headers"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise OptionError(f"{name} must be a dict, not {getattr(self, name)!r}")
         check_transports(tuple(self.transport_headers) or self.transports)
         if isinstance(self.subprotocols, str):
             raise OptionError(f"subprotocols are a tuple of names, not the string {self.subprotocols!r}")
@@ -302,7 +306,7 @@ class ClientConfig:
     """How often an event is sent again when it is not acknowledged within ``ack_timeout``; above 0 that is needed."""
     max_buffered: int = 10_000
     """Events that may wait for a connection, and for their turn with ``retries``; beyond, ``emit`` raises."""
-    max_early: int = 1000
+    max_early: int = 20_000
     """Events of a namespace that may come before its CONNECT is answered, ``max_payload`` bytes in all; beyond, the
     connection is closed."""
     max_acks: int = 1000

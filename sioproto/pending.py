@@ -92,7 +92,8 @@ class Pending(Generic[T]):
     def result(self) -> T:
         """Returns the value or raises the error. Raises ``LocalProtocolError`` while it is not done."""
         if not self.done:
-            raise LocalProtocolError("this is still pending")
+            advice = getattr(self._waiting, "advice", "")
+            raise LocalProtocolError(f"this is still pending{advice and f': {advice}'}")
         if self._error is not None:
             raise self._error
         return self._value  # type: ignore[return-value]  # settled with a value, which may itself be None

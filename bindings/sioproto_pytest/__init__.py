@@ -41,6 +41,7 @@ def sio_wire() -> Any:
 @pytest.fixture
 def sio_world(request: pytest.FixtureRequest, sio_wire: Any) -> Iterator[World]:
     """A ``sioproto.testing.World`` for this test, with the seed of ``--sio-seed``. It is closed at the end."""
+    __tracebackhide__ = True
     from sioproto.testing import World
 
     world = World(seed=request.config.getoption("--sio-seed"), wire=sio_wire)

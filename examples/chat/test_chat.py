@@ -14,7 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from app import register
-from sioproto import AckTimeout
+from sioproto import AckTimeout, Recovery
 from sioproto.testing import World
 
 if TYPE_CHECKING:
@@ -78,6 +78,20 @@ def test_a_lost_link_comes_back(world: World, io: Server) -> None:
     world.advance(2)
     assert ada.connected
     assert [event for event, *_ in bob.take()] == ["joined", "rooms"]
+
+
+def test_a_link_that_is_recovered_brings_what_was_missed(world: World) -> None:
+    world.server(register, recovery=Recovery())
+    ada, bob = person(world, "Ada"), person(world, "Bob")
+    before = ada.id
+    ada.network.cut()
+    world.settle()
+    assert world.result(bob.emit_with_ack("message", "#lobby", "still there?", "message-1"))["ok"]
+    world.advance(2)
+    assert ada.recovered
+    assert ada.id == before
+    # Behind what was emitted stands the offset from which the client goes on.
+    assert [args[0]["text"] for event, *args in ada.take() if event == "message"] == ["still there?"]
 
 
 def test_a_link_that_dies_silently_is_noticed_by_the_heartbeat(world: World, io: Server) -> None:

@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from sioproto.app.steps import event_of
-from sioproto.errors import MissingArguments
+from sioproto.app.steps import event_of, missing
 from sioproto.pending import Pending
 from sioproto.socketio.client_events import EventArrived
 from sioproto.socketio.events import DisconnectingAsked, EventReceived, SocketDisconnected
@@ -186,8 +185,7 @@ class Dispatcher:
         listener, args = step.listener, step.args
         if len(args) < listener.least:
             # What is missing is missing in what the client sent.
-            name = getattr(listener.call, "__name__", "the handler")
-            raise MissingArguments(f"{name} takes {listener.least} arguments, and {len(args)} came")
+            raise missing(job, listener, len(args))
         if len(args) > listener.most:
             args = args[: listener.most]
         return listener.call(*args, ack=step.reply) if listener.wants_ack else listener.call(*args)

@@ -8,8 +8,12 @@ The rule not to be broken: names on the wire and names of ours never meet. What 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+import inspect
+from typing import TYPE_CHECKING, Any
 
+from sioproto.errors import InvalidPayload, LocalProtocolError, MissingArguments
+from sioproto.handlers import Listener
+from sioproto.socketio.acks import Ack
 from sioproto.socketio.client_events import (
     ClientConnected,
     ClientDisconnected,
@@ -29,7 +33,7 @@ from sioproto.socketio.events import (
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from sioproto.handlers import Listener
+    from sioproto.event import AnyEvent
     from sioproto.socketio.socket import Socket
 
 ServerJob = SocketConnected | EventReceived | DecodeFailed | DisconnectingAsked | SocketDisconnected
@@ -40,36 +44,6 @@ ClientJob = ClientConnected | ConnectFailed | EventArrived | ClientDisconnected 
 
 Job = ServerJob | ClientJob
 """Something that is handled in the lane of its socket."""
-
-
-class Answering(Protocol):
-    """Whoever can send an acknowledgement."""
-
-    def acknowledge(self, ack_id: int, args: Sequence[Any]) -> bool:
-        """Answers an event. Returns False when the socket is gone."""
-        ...
-
-
-class Ack:
-    """The acknowledgement of one event: call it with the answer's arguments. Only the first call answers.
-
-    A handler gets it through a keyword-only parameter ``ack``. ``called`` tells whether the event is answered.
-    """
-
-    __slots__ = ("_ack_id", "_socket", "called")
-
-    def __init__(self, socket: Answering, ack_id: int) -> None:
-        self._socket = socket
-        self._ack_id = ack_id
-        self.called = False
-
-    def __call__(self, *args: Any) -> bool:
-        """Sends the answer. Returns False, and sends nothing, if it was answered before or the socket is gone."""
-        if self.called:
-            return False
-        sent = self._socket.acknowledge(self._ack_id, args)
-        self.called = True
-        return sent
 
 
 class Step:
@@ -125,7 +99,7 @@ def lone_server_step(job: ServerJob) -> Step | None:
     if socket.middlewares or not socket.unheeded or socket.expelled or not isinstance(name, str):
         return None
     listener = socket.namespace.lone_listener(name)
-    if listener is None:
+    if listener is None or listener.event is not None:
         return None
     reply = None if job.ack_id is None else Ack(socket, job.ack_id)
     return Step(listener, (socket, *job.args[1:]), reply)
@@ -150,12 +124,12 @@ def _event_steps(socket: Socket, job: EventReceived) -> Generator[Step, None, No
         return
     if socket.expelled:
         return
-    # Of several handlers the first one answers; one that declares ``ack`` may always.
-    for listener in namespace.wire_listeners(name):
-        yield Step(listener, (socket, *args), reply)
-        if not listener.wants_ack:
-            reply = None
-    yield from _wire_steps(socket.wire_listeners(name), tuple(args), reply)
+    judged = Judged(tuple(args), reply)
+    for first, listeners in ((socket,), namespace.wire_listeners), ((), socket.wire_listeners):
+        for step in judged.steps(listeners(name), first):
+            yield step
+            if step.listener is REJECTION:
+                yield from _lifecycle_steps(socket, "error", *step.args)
 
 
 def _lifecycle_steps(socket: Socket, name: str, *args: Any) -> Generator[Step, None, None]:
@@ -165,13 +139,51 @@ def _lifecycle_steps(socket: Socket, name: str, *args: Any) -> Generator[Step, N
         yield Step(listener, args)
 
 
-def _wire_steps(
-    listeners: tuple[Listener, ...], args: tuple[Any, ...], reply: Ack | None
-) -> Generator[Step, None, None]:
-    for listener in listeners:
-        yield Step(listener, args, reply)
-        if not listener.wants_ack:
-            reply = None
+class Judged:
+    """The arguments that came with one event, as each of its handlers gets them.
+
+    An ``Event`` judges them once, before the first of its handlers. If it rejects them, ``REJECTION`` is called in
+    place of that handler, and none of the others.
+    """
+
+    __slots__ = ("_args", "_reply", "_verdicts")
+
+    def __init__(self, args: tuple[Any, ...], reply: Ack | None) -> None:
+        self._args = args
+        self._reply = reply
+        self._verdicts: dict[AnyEvent, tuple[Any, ...] | None] = {}
+
+    def steps(self, listeners: tuple[Listener, ...], first: tuple[Any, ...]) -> Generator[Step, None, None]:
+        """Yields the handlers with what they get: ``first``, then the arguments."""
+        # Of several handlers the first one answers; one that declares ``ack`` may always.
+        for listener in listeners:
+            event, args = listener.event, self._args
+            if event is not None:
+                if event not in self._verdicts:
+                    try:
+                        self._verdicts[event] = event.validated(args)
+                    except (InvalidPayload, LocalProtocolError) as error:
+                        self._verdicts[event] = None
+                        yield Step(REJECTION, (error,), self._reply)
+                        self._reply = None
+                verdict = self._verdicts[event]
+                if verdict is None:
+                    continue
+                args = verdict
+            yield Step(listener, (*first, *args), self._reply)
+            if not listener.wants_ack:
+                self._reply = None
+
+
+def _reject(error: Exception, *, ack: Ack | None) -> None:
+    """Answers for the handlers that are not called, and fails as one of them would."""
+    if ack is not None and isinstance(error, InvalidPayload):
+        answer = error.answer
+        ack(*(answer if isinstance(answer, tuple) else () if answer is None else (answer,)))
+    raise error
+
+
+REJECTION = Listener(_reject)
 
 
 def client_steps(job: ClientJob) -> Generator[Step, None, None]:
@@ -183,7 +195,7 @@ def client_steps(job: ClientJob) -> Generator[Step, None, None]:
             for listener in socket.catch_alls():
                 yield Step(listener, (name, *args))
             reply = None if job.ack_id is None else Ack(ConnectionAnswers(socket, job.connection), job.ack_id)
-            yield from _wire_steps(socket.wire_listeners(name), tuple(args), reply)
+            yield from Judged(tuple(args), reply).steps(socket.wire_listeners(name), ())
         return
     if isinstance(job, ClientConnected):
         # By the time that its handlers run the socket may have lost its id again.
@@ -206,10 +218,19 @@ def lone_client_step(job: ClientJob) -> Step | None:
     if job.connection <= socket.left or not isinstance(name, str):
         return None
     listener = socket.lone_listener(name)
-    if listener is None:
+    if listener is None or listener.event is not None:
         return None
     reply = None if job.ack_id is None else Ack(ConnectionAnswers(socket, job.connection), job.ack_id)
     return Step(listener, tuple(job.args[1:]), reply)
+
+
+def missing(job: Job, listener: Listener, came: int) -> MissingArguments:
+    """Returns what is told of an event with too few arguments for its handler."""
+    name = getattr(listener.call, "__name__", "the handler")
+    text = f"{name} takes {listener.least} arguments, and {came} came"
+    if isinstance(job.socket, ClientSocket) and next(iter(inspect.signature(listener.call).parameters)) == "socket":
+        text += "; a client's handlers get no socket"
+    return MissingArguments(text)
 
 
 def event_of(job: Job) -> str:

@@ -24,13 +24,14 @@ from sioproto.socketio.client_events import (
 )
 from sioproto.socketio.client_sender import Sender
 from sioproto.socketio.emitting import Emitting
-from sioproto.socketio.operator import EmitOperator, check_event
+from sioproto.socketio.operator import EmitOperator, name_of
 from sioproto.socketio.recovering import Recovering
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sioproto.engineio.client import EngineClient
+    from sioproto.event import AnyEvent
     from sioproto.socketio.adapter import Flags
     from sioproto.socketio.client_events import ClientReason
     from sioproto.socketio.packet import Packet
@@ -78,6 +79,7 @@ class ClientSocket(Emitting[EmitOperator]):
     __slots__ = (
         "__dict__",
         "_early",
+        "_first",
         "_recovering",
         "_sender",
         "_unanswered",
@@ -117,6 +119,8 @@ class ClientSocket(Emitting[EmitOperator]):
         self.ticket: AuthTicket | None = None
         self.connection = 0
         """How often it was connected."""
+        self._first = 0
+        """The first of the connections that continue each other."""
         self.left = 0
         """Events of connections up to this one are not handled any more, because the application left."""
         self.lane: Any = None
@@ -177,7 +181,8 @@ class ClientSocket(Emitting[EmitOperator]):
         """Leaves the namespace, and does not come back by itself; the last one to leave closes the connection.
 
         The reason is ``"io client disconnect"``. Events that came before and are not handled yet are not handled any
-        more; what waits to be sent stays for the next ``connect``.
+        more; what waits to be sent stays for the next ``connect``. Where that follows over the same connection, events
+        that were on their way may reach it: the protocol does not tell the two stays in a namespace apart.
         """
         client = self.client
         client.guard()
@@ -203,21 +208,26 @@ class ClientSocket(Emitting[EmitOperator]):
         """Takes what an observer raised."""
         self.client.report(error, where)
 
-    def emit_flagged(self, flags: Flags, event: str, args: tuple[Any, ...]) -> None:
+    def emit_flagged(self, flags: Flags, event: str | AnyEvent, args: tuple[Any, ...]) -> None:
         """Sends an event the way the flags say, or lets it wait for a connection."""
-        check_event(event)
+        name = name_of(event)
         self.client.guard()
-        self._sender.emit(flags, (event, *args))
+        self._sender.emit(flags, (name, *args))
 
-    def emit_with_ack_flagged(self, flags: Flags, event: str, args: tuple[Any, ...]) -> Pending[Any]:
+    def emit_with_ack_flagged(self, flags: Flags, event: str | AnyEvent, args: tuple[Any, ...]) -> Pending[Any]:
         """Sends an event that is to be acknowledged, the way the flags say."""
-        check_event(event)
+        name = name_of(event)
         self.client.guard()
-        return self._sender.ask(flags, (event, *args))
+        return self._sender.ask(flags, (name, *args))
 
     def acknowledge(self, ack_id: int, args: Sequence[Any], connection: int) -> bool:
-        """Answers an event of the server. Returns False when the connection that it came by is gone."""
-        return self.connected and connection == self.connection and self._sender.acknowledge(ack_id, args)
+        """Answers an event of the server. Returns False when the connection that it came by is gone, unless a recovered
+        one took its place.
+        """
+        if connection < self._first:
+            return False
+        self._recovering.note_answer(ack_id, args)
+        return self.connected and self._sender.acknowledge(ack_id, args)
 
     def observe_outgoing(self, args: tuple[Any, ...]) -> None:
         """Tells observers of an event that is being sent."""
@@ -275,9 +285,14 @@ class ClientSocket(Emitting[EmitOperator]):
         self.state = ClientSocketState.CONNECTED
         self.id = sid
         self.connection += 1
+        if not self.recovered:
+            self._first = self.connection
         client.tell(ClientConnected(self, sid))
         for event, size in self._early.take():
-            self._tell_event(event, size)
+            if event.id is None or not self._recovering.is_known(event):
+                self._tell_event(event, size)
+            elif (answer := self._recovering.answer_of(event.id)) is not None:
+                self._sender.acknowledge(event.id, answer)
         self._sender.set_connected()
         if self.connected:  # nobody who observed what was sent has left in place
             self._settle(None)
@@ -348,6 +363,8 @@ class ClientSocket(Emitting[EmitOperator]):
     def _tell_event(self, packet: Packet, size: int) -> None:
         if packet.id is None:
             self._recovering.note(packet.data)
+        else:
+            self._recovering.note_asked(packet)
         self.client.tell(EventArrived(self, packet.data, packet.id, size, self.connection))
 
     def _receive_late(self, *, accepted: bool) -> None:

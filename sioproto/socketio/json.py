@@ -18,6 +18,7 @@ from json import scanner as stdlib_scanner
 from typing import TYPE_CHECKING, Any
 
 from sioproto.errors import LocalProtocolError
+from sioproto.pending import Pending
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -288,7 +289,8 @@ def readable(text: str) -> str:
 
 
 def unsupported(found: Any) -> LocalProtocolError:
-    return LocalProtocolError(f"{type(found).__name__} cannot be sent: JSON has no such type")
+    advice = "; await it, and send its result" if isinstance(found, Pending) else ""
+    return LocalProtocolError(f"{type(found).__name__} cannot be sent: JSON has no such type{advice}")
 
 
 def call_dumps(dumps: Callable[[Any], str], value: Any) -> str:

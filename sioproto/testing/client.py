@@ -9,6 +9,7 @@ from sioproto import app
 from sioproto.config import ClientConfig, EngineClientConfig, configure
 from sioproto.socketio.client_events import ClientConnected, ClientDisconnected, ConnectFailed, EventArrived
 from sioproto.socketio.client_socket import ClientSocket as CoreSocket
+from sioproto.testing.checking import check_options, names_of
 
 if TYPE_CHECKING:
     from sioproto.errors import ConnectError
@@ -26,6 +27,9 @@ HOOKS = tuple(
     if parameter.kind is parameter.KEYWORD_ONLY and name not in ("auth", "engine_config", "config", "timers")
 )
 """The options that are not fields of a config class but belong to the application."""
+
+OPTIONS = names_of(EngineClientConfig, ClientConfig) | {*HOOKS, "auth", "record", "connect"}
+"""All options of a client but those of its wire."""
 
 GRACE = 5.0
 
@@ -66,6 +70,7 @@ class Client(app.Client):
     def __init__(
         self, world: World, party: Party, network: Network, url: str, auth: Auth, record: bool, options: dict[str, Any]
     ) -> None:
+        check_options(options, "clients", world.client_options, world.server_options, world.wire)
         # Stock clients begin with polling. In a test that would mean that for the first tenth of a second, while the
         # upgrade is under way, nothing that they emit arrives, however often the world is settled.
         options = {"transports": ("websocket",), **options}
@@ -140,6 +145,8 @@ class Client(app.Client):
                 self._world.watch.breach(2, f"{self.name} got {event.args[0]!r} in {socket.name} and is not connected")
             if self._record:
                 socket.received.append(tuple(event.args))
+            if event.ack_id is not None and not socket.hears(str(event.args[0])):
+                self._world.transcript.note(self.name, f"nobody handles {str(event.args[0])!r} in {socket.name}")
             if socket._wire is None and not socket._any and socket.lane is None:
                 return  # nobody handles it; the long way would be most of what a broadcast costs
         elif isinstance(event, ClientConnected | ClientDisconnected | ConnectFailed):

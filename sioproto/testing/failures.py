@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+TRANSCRIPT = "; the end of the transcript:"
+"""What stands in the note that shows it."""
+
 
 class WorldFailure(AssertionError):
     """The base of what a world finds wrong."""
@@ -28,3 +31,8 @@ class InvariantBroken(WorldFailure):
     def __init__(self, number: int, facts: str) -> None:
         super().__init__(f"invariant {number}: {facts}")
         self.number = number
+
+
+def has_transcript(error: BaseException) -> bool:
+    """Returns whether an error shows the end of a transcript."""
+    return any(TRANSCRIPT in note for note in getattr(error, "__notes__", ()))

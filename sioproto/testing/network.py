@@ -9,9 +9,10 @@ The rule not to be broken: a network loses, delays and repeats, but it never cha
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from sioproto.errors import LocalProtocolError
+from sioproto.testing.checking import check_flag, check_one_of, check_seconds, check_whole, is_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +45,12 @@ class Proxy:
     websockets: bool = True
     """Whether WebSockets get through; otherwise the request for one gets 400."""
 
+    def __post_init__(self) -> None:
+        if self.timeout is not None and not (is_number(self.timeout) and self.timeout > 0):
+            raise LocalProtocolError(f"a proxy's timeout is a number of seconds above 0 or None, not {self.timeout!r}")
+        check_flag("buffers of a proxy", self.buffers)
+        check_flag("websockets of a proxy", self.websockets)
+
 
 class Destination(Protocol):
     """A server, as networks see it."""
@@ -70,6 +77,11 @@ class Connection(Protocol):
 
 class Network:
     """The way from one client to its server. All of it may be changed at any time."""
+
+    __slots__ = (
+        "_chance", "_chunking", "_delayed", "_duplicated", "_find", "_fuse", "_latency", "_left", "_proxy", "_stalled",
+        "address", "connections", "destination", "loop", "name", "refusing", "transcript", "warm", "watch",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -114,8 +126,9 @@ class Network:
 
     @latency.setter
     def latency(self, seconds: float) -> None:
-        if not seconds >= 0:
-            raise LocalProtocolError(f"a latency is a number of seconds of at least 0, not {seconds!r}")
+        check_seconds("a latency", seconds)
+        if seconds != self._latency:
+            self.transcript.note(self.name, f"latency {seconds:g}")
         self._latency = seconds
         self._refresh()
 
@@ -126,7 +139,7 @@ class Network:
 
     @chunking.setter
     def chunking(self, size: int | Literal["random"] | None) -> None:
-        if size != "random" and size is not None and not size > 0:
+        if size != "random" and size is not None and (type(size) is not int or size <= 0):
             raise LocalProtocolError(f'chunking is a number of bytes above 0, "random" or None, not {size!r}')
         self._chunking = size
 
@@ -137,6 +150,10 @@ class Network:
 
     @proxy.setter
     def proxy(self, proxy: Proxy | None) -> None:
+        if proxy is not None and not isinstance(proxy, Proxy):
+            raise LocalProtocolError(f"a proxy is a Proxy(...) or None, not {proxy!r}")
+        if proxy != self._proxy:
+            self.transcript.note(self.name, f"on the way: {proxy or 'no proxy'}")
         self._proxy = proxy
         self._refresh()
 
@@ -173,9 +190,11 @@ class Network:
         if (bytes is None) is (seconds is None):
             raise LocalProtocolError("say after how many bytes or after how many seconds, one of them")
         if bytes is not None:
+            check_whole("what still gets through", " of bytes", bytes, 0)
             self._left = bytes
             self._refresh()
         elif seconds is not None:
+            check_seconds("the time until a cut", seconds)
             if self._fuse is not None:
                 self._fuse.cancel()
             self._fuse = self.loop.timers.after(seconds, self.cut)
@@ -211,10 +230,13 @@ class Network:
 
     def duplicate_next(self, method: Method) -> None:
         """Lets the next request with this method arrive twice; the second answer is lost."""
+        check_one_of("the method of a request", method, get_args(Method))
         self._duplicated.append(method)
 
     def delay_next(self, method: Method, seconds: float) -> None:
         """Lets the next request with this method arrive so many seconds later than others would."""
+        check_one_of("the method of a request", method, get_args(Method))
+        check_seconds("a delay", seconds)
         self._delayed.append((method, seconds))
 
     # For its connections
@@ -239,6 +261,7 @@ class Network:
         """Returns whether a request with this method is to arrive twice; once for each order."""
         if method in self._duplicated:
             self._duplicated.remove(method)
+            self.transcript.note(self.name, f"the {method} arrives twice")
             return True
         return False
 
@@ -247,8 +270,16 @@ class Network:
         for row in self._delayed:
             if row[0] == method:
                 self._delayed.remove(row)
+                self.transcript.note(self.name, f"the {method} is late by {row[1]:g} s")
                 return row[1]
         return 0.0
+
+    @property
+    def unmet(self) -> list[str]:
+        """What was ordered of requests and did not happen, because none came."""
+        return [f"a {method} of {self.name} to arrive twice" for method in self._duplicated] + [
+            f"a {method} of {self.name} to be late by {seconds:g} s" for method, seconds in self._delayed
+        ]
 
     def chunks(self, data: bytes) -> list[bytes]:
         """Returns bytes in the pieces in which they arrive."""
@@ -265,6 +296,8 @@ class Network:
         return [data[start : start + size] for start in range(0, len(data), size)]
 
     def _set_stalled(self, direction: Direction | None, stalled: bool) -> None:
+        if direction is not None:
+            check_one_of("a direction", direction, get_args(Direction))
         directions: tuple[Direction, ...] = ("up", "down") if direction is None else (direction,)
         changed = [each for each in directions if self._stalled[each] is not stalled]
         for each in changed:

@@ -13,7 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sioproto.environment import Environment
-from sioproto.errors import LocalProtocolError, is_remote
+from sioproto.errors import LocalProtocolError, MissingArguments, is_remote
 from sioproto.pending import Pending
 from sioproto.testing.clock import Clock, Share
 from sioproto.testing.failures import NeverQuiet
@@ -41,6 +41,8 @@ NO_LOOP = (
     "async context",
 )
 """What asyncio, anyio and trio say to a coroutine that they do not run."""
+
+NO_WORLD = "this belongs to a World, which has no event loop: use world.result(pending)"
 
 
 class Step(Protocol):
@@ -71,6 +73,7 @@ class Loop:
 
     def run(self) -> None:
         """Runs until nothing is left to do at this instant. Raises ``NeverQuiet`` after ``budget`` steps."""
+        __tracebackhide__ = True
         if self.running:
             raise LocalProtocolError("the world is being stepped: a handler cannot let time pass, but may await")
         ready, timers, clock = self.ready, self.timers, self.clock
@@ -150,7 +153,9 @@ class Task:
                 waits_for.on_done(self._go_on)
             else:
                 kind = type(waits_for)
-                what = "nothing in particular" if waits_for is None else f"a {kind.__module__}.{kind.__qualname__}"
+                name = f"{kind.__module__}.{kind.__qualname__}"
+                article = "an" if name[0] in "aeiouAEIOU" else "a"
+                what = "nothing in particular" if waits_for is None else f"{article} {name}"
                 self._error = LocalProtocolError(f"this coroutine waits for {what}: {WHAT_WORKS}")
                 self._loop.ready.append(self)
 
@@ -175,6 +180,8 @@ class Party:
     """
 
     inline = True
+    advice = "world.result(pending) lets time pass"
+    """What a ``Pending`` says to whoever asks too early."""
 
     def __init__(
         self,
@@ -254,7 +261,9 @@ class Party:
         Task(self.loop, run)
 
     def park(self, pending: Pending[Any]) -> Generator[Any, Any, None]:
-        """Suspends the coroutine that is being stepped."""
+        """Suspends the coroutine that is being stepped. Raises ``LocalProtocolError`` in one that others run."""
+        if not self.loop.running:
+            raise LocalProtocolError(NO_WORLD)
         yield pending
 
     def block(self, pending: Pending[Any], timeout: float | None) -> None:
@@ -263,11 +272,43 @@ class Party:
 
     def report(self, error: BaseException, where: str) -> None:
         """Keeps what user code raised."""
-        if isinstance(error, RuntimeError | AttributeError) and any(words in str(error) for words in NO_LOOP):
+        if wants_loop(error):
             error.add_note(WHAT_WORKS)
         self.failures.append((error, where))
-        if not is_remote(error):
+        # Both sides are the developer's here, so that what one of them leaves out is a fault of the program.
+        if not is_remote(error) or isinstance(error, MissingArguments):
             self.loop.failed.append((self, error, where))
+
+
+def wants_loop(error: BaseException) -> bool:
+    """Returns whether a coroutine failed because it asked for an event loop."""
+    return isinstance(error, RuntimeError | AttributeError) and any(words in str(error) for words in NO_LOOP)
+
+
+def describe_failure(party: Party, error: BaseException, where: str) -> str:
+    """Returns a line that says who failed with what, and what works instead where that is known."""
+    hint = f"; {WHAT_WORKS}" if wants_loop(error) else ""
+    return f"{party.name}, {where}: {type(error).__name__}: {error}{hint}"
+
+
+class Spawned(Pending[Any]):
+    """What a spawned function returns or raises; ``unseen`` forgets it once somebody has looked."""
+
+    __slots__ = ("_unseen",)
+
+    def __init__(self, party: Party, unseen: dict[Spawned, str]) -> None:
+        super().__init__(party)
+        self._unseen = unseen
+
+    def result(self) -> Any:
+        """Returns the value or raises the error; see ``Pending.result``."""
+        self._unseen.pop(self, None)
+        return super().result()
+
+    @property
+    def error(self) -> BaseException | None:
+        """What it raised, which nobody has seen by that."""
+        return self._error
 
 
 def _nothing() -> None:

@@ -9,6 +9,7 @@ from sioproto import app
 from sioproto.config import EngineConfig, SocketConfig, configure
 from sioproto.errors import OptionError
 from sioproto.socketio.events import EventReceived, SocketConnected, SocketDisconnected
+from sioproto.testing.checking import check_options, is_number, names_of
 
 if TYPE_CHECKING:
     from sioproto.pending import Pending
@@ -25,6 +26,9 @@ HOOKS = tuple(
 )
 """The options that are not fields of a config class but belong to the application."""
 
+OPTIONS = names_of(EngineConfig, SocketConfig) | {*HOOKS, "grace"}
+"""All options of a server but those of its wire."""
+
 GRACE = 5.0
 
 
@@ -37,9 +41,10 @@ class Server(app.Server):
     """
 
     def __init__(self, world: World, party: Party, options: dict[str, Any]) -> None:
+        check_options(options, "servers", world.server_options, world.client_options, world.wire)
         options = dict(options)
         grace = options.pop("grace", GRACE)
-        if not grace >= 0:
+        if not is_number(grace) or not grace >= 0:
             raise OptionError(f"grace must be at least 0 seconds, not {grace!r}")
         hooks = {name: options.pop(name) for name in HOOKS if name in options}
         engine_config, config, self.wire_config = configure(
@@ -87,6 +92,7 @@ class Server(app.Server):
         if isinstance(event, EventReceived):
             if event.socket not in self._present:
                 self._world.watch.breach(2, f"an event for {event.socket!r}, which is not connected")
+            self._look_for_handler(event)
         elif isinstance(event, SocketConnected):
             if event.socket in self._present:
                 self._world.watch.breach(3, f"{event.socket!r} connected a second time")
@@ -95,5 +101,26 @@ class Server(app.Server):
             self._world.watch.breach(3, f"{event.socket!r} disconnected and was not connected")
         super()._handle(event)
 
+    def _look_for_handler(self, event: EventReceived) -> None:
+        """Notes an event that nobody handles: most of the time its name is misspelt on one of both sides."""
+        socket, name = event.socket, str(event.args[0])
+        if hears(socket, name):
+            return
+
+        def look_again(_: object) -> None:
+            if not hears(socket, name):
+                self._world.transcript.note(self.name, f"nobody handles {name!r} in {socket.namespace.name}")
+
+        # What is registered by a handler that is under way counts as well.
+        if socket.lane is None:
+            look_again(None)
+        else:
+            self._dispatcher.when_idle(socket.lane).on_done(look_again)
+
     def __repr__(self) -> str:
         return f"<Server {self.name}, {self.engine.clients_count} sessions>"
+
+
+def hears(socket: Socket, name: str) -> bool:
+    """Returns whether an event of a client reaches a handler or a catch-all."""
+    return socket.namespace.hears(name) or socket.hears(name)

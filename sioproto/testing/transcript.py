@@ -27,6 +27,9 @@ KEPT = 400
 SHOWN = 100
 """What is shown of a message."""
 
+IDLE = frozenset({"2", "3", "6"})
+"""Ping, pong and noop of Engine.IO, which say nothing but that somebody is there."""
+
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 
@@ -61,8 +64,25 @@ class Transcript:
                 yield head + show(message)
 
     def tail(self, count: int = 20) -> str:
-        """Returns the last lines."""
-        return "\n".join(deque(self.lines(), maxlen=count))
+        """Returns the last lines. Pings, pongs and noops are left out; how many there were is said in front."""
+        lines: deque[str] = deque()
+        idle = left_out = 0
+        for now, name, sign, messages in reversed(self._entries):
+            for message in reversed(messages):
+                if sign != ":" and message in IDLE:
+                    idle += 1
+                    continue
+                if len(lines) >= count:
+                    break
+                left_out = idle
+                lines.appendleft(f"{now:8.3f}  {name}{sign} {show(message)}")
+            if len(lines) >= count:
+                break
+        else:
+            left_out = idle
+        if left_out:
+            lines.appendleft(f"({left_out} pings, pongs and noops are left out)")
+        return "\n".join(lines)
 
     def __str__(self) -> str:
         gone = self.count - len(self._entries)

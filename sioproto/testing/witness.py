@@ -34,21 +34,25 @@ REMEMBERED = 1000
 class Half:
     """One side of a session: what it wrote and what has not arrived at the other side."""
 
-    __slots__ = ("_asked", "_broken", "name", "peer", "written")
+    __slots__ = ("_asked", "_before", "_broken", "name", "peer", "written")
 
-    def __init__(self, name: str, broken: Callable[[str], object]) -> None:
+    def __init__(self, name: str, broken: Callable[[str], object], earlier: Half | None = None) -> None:
         self.name = name
         self.written: deque[Frame] = deque()
         """Packets of all kinds; only messages are compared."""
         self.peer: Half | None = None
         self._asked: dict[str, int] = {}
         """How often each event that the other side sent is to be acknowledged: namespace and id."""
+        self._before: dict[str, int] = {} if earlier is None else {**earlier._before, **earlier._asked}
+        """The same of earlier connections of this client, which a recovered one continues."""
         self._broken = broken
 
     def wrote(self, frames: Sequence[Frame]) -> None:
         """Packets are queued. An event is acknowledged as often as it was sent, at most (Socket.IO protocol, ACK)."""
         self.written.extend(frames)
         head = frames[0].data
+        if self._before and isinstance(head, str) and head.startswith("40") and '"pid":' in head:
+            self._asked, self._before = self._before, {}
         if isinstance(head, str) and head[:2] in ACKS and (match := HEAD.match(head)) is not None:
             answer = match[1]
             asked = self._asked.get(answer, 0)
@@ -170,6 +174,8 @@ class Witness:
 
         self._session_class = OurSession
         self._engine_class = OurEngine
+        self._latest: dict[str, Half] = {}
+        """The latest half of each client."""
         self._alone: dict[str, Half] = {}
         """The halves of sessions that no client has claimed, by id."""
 
@@ -185,7 +191,8 @@ class Witness:
         """Watches the engine of a client, from before its first packet to its end."""
         if type(engine) is not EngineClient:
             return
-        self._engine_class.halves[engine] = Half(name, self._broken)
+        half = self._latest[name] = Half(name, self._broken, self._latest.get(name))
+        self._engine_class.halves[engine] = half
         engine.__class__ = self._engine_class
 
     def introduce(self, half: Half, sid: str) -> None:

@@ -12,21 +12,19 @@ deadline to deadline. The same seed gives the same world, byte for byte of its t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from sioproto.errors import LocalProtocolError
-from sioproto.pending import Pending
-from sioproto.testing.chance import Chance
+from sioproto.testing.checking import check_namespace, check_register, check_world, names_of
+from sioproto.testing.client import OPTIONS as CLIENT_OPTIONS
 from sioproto.testing.client import Client
-from sioproto.testing.failures import HandlerFailed, InvariantBroken, NeverDone, NeverQuiet, WorldFailure
+from sioproto.testing.failures import InvariantBroken, WorldFailure
 from sioproto.testing.messages import MessageClient, MessageServer
 from sioproto.testing.network import Network
-from sioproto.testing.pipe import SAME
-from sioproto.testing.runtime import Loop, Party, Task
+from sioproto.testing.server import OPTIONS as SERVER_OPTIONS
 from sioproto.testing.server import Server
 from sioproto.testing.sharing import Memo, SharingParser, limits
-from sioproto.testing.transcript import Transcript
-from sioproto.testing.watch import Watch
+from sioproto.testing.stepping import HOUR, Stepping
 from sioproto.testing.wired import WireClient, WireServer
 
 if TYPE_CHECKING:
@@ -35,20 +33,16 @@ if TYPE_CHECKING:
 
     from sioproto.socketio.client_socket import Auth
     from sioproto.socketio.parser import Parser
-    from sioproto.testing.clock import Clock
     from sioproto.testing.cores import ClientCore, ServerCore
     from sioproto.testing.network import Destination
+    from sioproto.testing.runtime import Party
     from sioproto.testing.wired import Wire
-    from sioproto.timers import Timer
 
-T = TypeVar("T")
-
-HOUR = 3600.0
 ORIGIN = "http://world.test"
 """Where clients believe their server to be."""
 
 
-class World:
+class World(Stepping):
     """Servers, clients and what lies between them.
 
     Messages are handed over as they are, or as bytes through a ``wire`` on both ends: hand in ``sioproto_wire``.
@@ -68,104 +62,19 @@ class World:
         budget: int = 100_000,
         transcript: int = 10_000,
     ) -> None:
-        self.seed = seed
-        self.strict = strict
-        self.chance = Chance(seed)
-        """For a test that wants something drawn as well."""
-        self._loop = Loop(budget, self.chance.fork("order") if shuffle else None)
-        self.transcript = Transcript(self._loop.clock, transcript)
-        """What happened, to be read: ``str()`` is all that is kept, ``tail(20)`` the last lines."""
-        self.watch = Watch(self._loop, invariants)
+        flags: dict[str, object] = {"strict": strict, "shuffle": shuffle, "invariants": invariants}
+        check_world(seed, wire, flags, budget, transcript)
+        super().__init__(seed, strict, shuffle, invariants, budget, transcript)
         self.servers: list[Server] = []
         self.clients: list[Client] = []
         self.wire = wire
         self.wire_config: type[Any] = NoWire if wire is None else wire.WireConfig
         self.client_wire_config: type[Any] = NoWire if wire is None else wire.ClientWireConfig
-        self._ids = self.chance.fork("ids")
-        self._parties: dict[str, Party] = {}
+        self.server_options = SERVER_OPTIONS | names_of(self.wire_config)
+        self.client_options = CLIENT_OPTIONS | names_of(self.client_wire_config)
         self._destinations: dict[Any, Destination] = {}
         self._networks: list[Network] = []
-        self._sleeps: dict[Timer, None] = {}
-        self._party = self.party("world")
         self._memos: dict[tuple[int, ...], Memo] = {}
-        self._closed = False
-
-    # Time
-
-    @property
-    def clock(self) -> Clock:
-        """The clock, which begins at 0. ``clock.now`` is the time."""
-        return self._loop.clock
-
-    @property
-    def now(self) -> float:
-        """Seconds since the world began."""
-        return self._loop.clock.now
-
-    def settle(self) -> None:
-        """Lets everything happen that happens without time going by.
-
-        Raises ``HandlerFailed`` for what a handler raised, ``InvariantBroken``, and ``NeverQuiet`` for a livelock.
-        """
-        self._run()
-
-    def advance(self, seconds: float) -> None:
-        """Lets virtual seconds pass, from deadline to deadline. Raises what ``settle`` raises."""
-        if not seconds >= 0:
-            raise LocalProtocolError(f"time passes forwards, not {seconds!r} seconds")
-        self._run()
-        self._pass_until(self._loop.clock.now + seconds)
-
-    def jump(self, seconds: float) -> None:
-        """Lets the clocks jump without anybody having been woken in between, as when a laptop sleeps.
-
-        Whatever became due meanwhile is noticed now, that late.
-        """
-        self._run()
-        self.transcript.note("world", f"the clocks jump {seconds:g} seconds")
-        self._loop.clock.now += seconds
-        self._run()
-
-    def result(self, pending: Pending[T], within: float = HOUR) -> T:
-        """Lets time pass until ``pending`` is done, and returns its result, or raises its error.
-
-        Raises ``NeverDone`` when that takes more than ``within`` virtual seconds, or when nothing is left to happen.
-        """
-        self._wait(pending, within)
-        if not pending.done:
-            raise self._explained(NeverDone(f"not done within {within:g} seconds"))
-        return pending.result()
-
-    def sleep(self, seconds: float) -> Pending[None]:
-        """Returns what is done after that many virtual seconds; for handlers and tests alike."""
-        pending: Pending[None] = Pending(self._party)
-
-        def wake() -> None:
-            self._sleeps.pop(timer, None)
-            pending.resolve(None)
-
-        timer = self._loop.timers.after(max(0.0, seconds), wake)
-        self._sleeps[timer] = None
-        return pending
-
-    def spawn(self, function: Callable[..., Any], *args: Any) -> Pending[Any]:
-        """Runs ``function(*args)``, ``def`` or ``async def``, beside everything else; the result is what it returns.
-
-        What it raises belongs to whoever waits for the result, and fails the test where nobody does.
-        """
-        pending: Pending[Any] = Pending(self._party)
-
-        async def run() -> None:
-            try:
-                result = function(*args)
-                pending.resolve(await result if hasattr(type(result), "__await__") else result)
-            except Exception as error:  # a user's code: it stops nobody else
-                if not pending._callbacks:  # nobody waits
-                    self._party.report(error, f"spawned {getattr(function, '__qualname__', 'function')}")
-                pending.reject(error)
-
-        Task(self._loop, run())
-        return pending
 
     # Servers and clients
 
@@ -173,6 +82,9 @@ class World:
         self, register: Callable[[Any], object] | None = None, *, name: str | None = None, **options: Any
     ) -> Server:
         """Makes a server with these options by name, and calls ``register(io)`` to put the application on it."""
+        self._check_open()
+        if register is not None:
+            check_register(register)
         server = self.Server(name=name, **options)
         if register is not None:
             result = register(server)
@@ -204,6 +116,8 @@ class World:
         ``server`` is needed where there are several. A query behind the namespace belongs to the URL. With
         ``record=False`` it does not keep what it receives.
         """
+        self._check_open()
+        check_namespace(namespace)
         party = self.party(name or self._free_name("client"), passing=True)
         network = self._make_network(party, server)
         url = ORIGIN + (namespace if namespace.startswith("/") else f"/{namespace}")
@@ -216,18 +130,6 @@ class World:
         return client
 
     # Any other core
-
-    def party(self, name: str, *, passing: bool = False) -> Party:
-        """Returns the runtime for a core of one's own: its ``environment``, ``timers`` and ``wake``.
-
-        Give it a turn with ``serve`` or ``connect``. Clients are ``passing``, so that nothing is left of them.
-        """
-        if name in self._parties:
-            raise LocalProtocolError(f"there is a party {name!r} already")
-        chance = self.chance.fork(f"party {name}")
-        party = Party(self._loop, name, self._ids, chance, self._block, passing=passing)
-        self._parties[name] = party
-        return party
 
     def serve(self, core: ServerCore, party: Party) -> None:
         """Drives a server of one's own: an ``EngineServer``, a ``SocketServer`` or a ``sioproto.app.Server``."""
@@ -253,13 +155,28 @@ class World:
     # The end
 
     def close(self) -> None:
-        """Ends everything: clients leave, servers stop, coroutines are closed. Raises ``InvariantBroken`` if something
-        is left then.
+        """Ends everything: clients leave, servers stop, coroutines are closed. Nothing can be done with it afterwards.
+
+        Raises ``InvariantBroken`` if something is left then, ``HandlerFailed`` for what a spawned function raised and
+        nobody looked at, and ``WorldFailure`` for a request that was to be repeated or late and never came.
         """
-        if self._closed:
+        __tracebackhide__ = True
+        if self._closing:
             return
+        for pending, where in list(self._spawned.items()):
+            if (error := pending.error) is not None:
+                self._party.report(error, where)
+        self._spawned.clear()
         self._run()
-        self._closed = True
+        self._closing = True
+        try:
+            self._end()
+        finally:
+            self._closed = True
+
+    def _end(self) -> None:
+        __tracebackhide__ = True
+        unmet = [order for network in self._networks for order in network.unmet]
         for network in self._networks:
             network.restore()
         ends = [client.close() for client in self.clients] + [server.close() for server in self.servers]
@@ -274,75 +191,21 @@ class World:
             timer.cancel()
         self._sleeps.clear()
         self._look_for_leftovers()
+        if unmet:
+            raise self._explained(WorldFailure(f"what was ordered never happened: {', '.join(unmet)}"))
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        __tracebackhide__ = True
         # Behind a failure the end would only hide it.
-        if kind is None:
+        if error is None:
             self.close()
+        else:
+            self._explained(error)
 
     # Below this line: helpers
-
-    def _run(self) -> None:
-        loop = self._loop
-        if loop.running:
-            raise LocalProtocolError("a handler cannot let time pass: it may await, or be called later")
-        try:
-            loop.run()
-            self.watch.look_when_due()
-        except WorldFailure as failure:
-            raise self._explained(failure) from failure.__cause__
-        if loop.failed:
-            failed, loop.failed = loop.failed, []
-            if self.strict:
-                lines = [f"{party.name}, {where}: {type(error).__name__}: {error}" for party, error, where in failed]
-                raise self._explained(HandlerFailed("\n".join(lines))) from failed[0][1]
-
-    def _pass_until(self, end: float) -> None:
-        loop = self._loop
-        instants = loop.budget
-        while (deadline := loop.timers.next_deadline()) is not None and deadline <= end + SAME:
-            loop.clock.now = max(loop.clock.now, deadline)
-            self._run()
-            instants -= 1
-            if instants < 0:
-                raise self._explained(NeverQuiet(f"{loop.budget} deadlines in {end - loop.clock.now:g} seconds"))
-        loop.clock.now = max(loop.clock.now, end)
-
-    def _wait(self, pending: Pending[Any], within: float) -> None:
-        loop = self._loop
-        pending.on_done(_noted)
-        self._run()
-        end = loop.clock.now + within
-        instants = loop.budget
-        while not pending.done:
-            deadline = loop.timers.next_deadline()
-            if deadline is None:
-                raise self._explained(NeverDone("nothing is left that could still happen"))
-            if deadline > end + SAME:
-                loop.clock.now = end
-                return
-            loop.clock.now = max(loop.clock.now, deadline)
-            self._run()
-            instants -= 1
-            if instants < 0:
-                raise self._explained(NeverQuiet(f"not done after {loop.budget} deadlines"))
-
-    def _block(self, pending: Pending[Any], timeout: float | None) -> None:
-        if self._loop.running:
-            raise LocalProtocolError("a handler waits with await: in a world there is one thread")
-        self._wait(pending, HOUR if timeout is None else timeout)
-        if not pending.done:
-            if timeout is None:
-                raise self._explained(NeverDone(f"not done within {HOUR:g} seconds"))
-            raise TimeoutError(f"not done within {timeout:g} seconds")
-
-    def _explained(self, failure: WorldFailure) -> WorldFailure:
-        if self.transcript.count:
-            failure.add_note(f"seed {self.seed}; the end of the transcript:\n{self.transcript.tail()}")
-        return failure
 
     def _free_name(self, kind: str) -> str:
         if kind == "io" and kind not in self._parties:
@@ -362,12 +225,17 @@ class World:
 
     def find(self, server: object = None) -> Destination:
         """Returns what networks see of a server; of the only one, if none is named."""
+        if isinstance(server, str):
+            raise LocalProtocolError(f"a server is what world.server() returned, not a name such as {server!r}")
         if server is not None:
-            if server not in self._destinations:
+            found = next((each for core, each in self._destinations.items() if core is server), None)
+            if found is None:
                 raise LocalProtocolError(f"{server!r} is no server of this world")
-            return self._destinations[server]
+            return found
         if len(self._destinations) != 1:
-            many = "no server" if not self._destinations else "several servers: say which one, server=..."
+            many = "several servers: say which one, server=..."
+            if not self._destinations:
+                many = "no server: call world.server(register) first"
             raise LocalProtocolError(f"this world has {many}")
         return next(iter(self._destinations.values()))
 
@@ -396,10 +264,6 @@ class World:
 
     def __repr__(self) -> str:
         return f"<World seed {self.seed} at {self.now:.3f}, {len(self.servers)} servers, {len(self._networks)} clients>"
-
-
-def _noted(_: Pending[Any]) -> None:
-    """Somebody waits for it."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sioproto.socketio.recovering import MAX_ASKED
 from tests.byhand import SocketHand, hand_sockets
 
 
@@ -144,3 +145,90 @@ def test_namespaces_recover_each_for_itself() -> None:
     assert hand.take() == ['40{"pid":"p1","token":"s3"}', '40/admin,{"pid":"p9","offset":"o7"}']
     hand.accept("two", "/admin", pid="p9")
     assert admin.recovered
+
+
+# -- events that ask for an answer
+
+
+def test_one_that_arrived_before_is_answered_again_and_not_told_again() -> None:
+    hand, socket = join()
+    hand.take()
+    hand.emit("ask", 1, ack_id=6)
+    assert socket.acknowledge(6, ["yes"], socket.connection)
+    assert hand.take() == ['436["yes"]']
+    come_back(hand)
+    hand.story()
+    hand.emit("ask", 1, ack_id=6)
+    hand.emit("ask", 2, ack_id=7)
+    hand.accept("one", pid="p1")
+    assert hand.take() == ['436["yes"]']
+    assert hand.story() == ["/ connected", "/ got ask 2"]
+
+
+def test_one_whose_handler_is_still_at_work_is_answered_over_the_next_connection() -> None:
+    hand, socket = join()
+    hand.emit("ask", ack_id=6)
+    first = socket.connection
+    come_back(hand)
+    assert not socket.acknowledge(6, ["while away"], first)
+    hand.accept("one", pid="p1")
+    assert hand.take() == []
+    assert socket.acknowledge(6, ["yes"], first)
+    assert hand.take() == ['436["yes"]']
+
+
+def test_an_answer_that_was_given_while_away_is_sent_when_it_is_asked_for_again() -> None:
+    hand, socket = join()
+    hand.emit("ask", ack_id=6)
+    first = socket.connection
+    come_back(hand)
+    assert not socket.acknowledge(6, ["while away"], first)
+    hand.emit("ask", ack_id=6)
+    hand.accept("one", pid="p1")
+    assert hand.take() == ['436["while away"]']
+
+
+def test_another_life_is_asked_anew() -> None:
+    hand, socket = join()
+    hand.emit("ask", ack_id=6)
+    first = socket.connection
+    come_back(hand)
+    hand.emit("ask", ack_id=6)
+    hand.story()
+    hand.accept("two", pid="p2")
+    assert hand.story() == ["/ connected", "/ got ask"]
+    assert not socket.acknowledge(6, ["yes"], first)
+    assert hand.take() == []
+
+
+def test_the_same_id_for_another_event_is_another_question() -> None:
+    hand, _ = join()
+    hand.emit("ask", ack_id=6)
+    come_back(hand)
+    hand.story()
+    hand.emit("other", ack_id=6)
+    hand.accept("one", pid="p1")
+    assert hand.story() == ["/ connected", "/ got other"]
+
+
+def test_what_lies_before_an_offset_is_not_sent_again() -> None:
+    hand, _ = join()
+    hand.emit("ask", ack_id=6)
+    hand.emit("x", "o1")
+    come_back(hand)
+    hand.story()
+    hand.emit("ask", ack_id=6)  # so this is a new one, be it from another server
+    hand.accept("one", pid="p1")
+    assert hand.story() == ["/ connected", "/ got ask"]
+
+
+def test_so_many_questions_are_remembered() -> None:
+    hand, _ = join()
+    for number in range(MAX_ASKED + 1):
+        hand.emit("ask", number, ack_id=number)
+    come_back(hand)
+    hand.story()
+    for number in (1, 0):
+        hand.emit("ask", number, ack_id=number)
+    hand.accept("one", pid="p1")
+    assert hand.story() == ["/ connected", "/ got ask 0"]

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import sioproto_wire
-from sioproto import AckTimeout, ConnectError, LocalProtocolError, OptionError, Pending
+from sioproto import (
+    AckTimeout,
+    ConnectError,
+    Disconnected,
+    LocalProtocolError,
+    MissingArguments,
+    OptionError,
+    Pending,
+)
 from sioproto.config import Recovery
 from sioproto.testing import HandlerFailed, InvariantBroken, NeverDone, NeverQuiet, World, WorldFailure
 from tests.testing.application import AUTH, register
@@ -391,17 +399,56 @@ def test_failures_of_handlers_may_be_looked_at_instead(wire: Any) -> None:
     world.close()
 
 
-def test_what_the_client_did_is_no_failure(world: World) -> None:
+def test_an_event_with_too_few_arguments_is_a_failure(world: World) -> None:
     io = world.server()
 
     @io.on("message")
     def message(socket: Socket, one: int, two: int) -> None:
         raise AssertionError("never called")
 
-    alice = world.client()
+    alice = world.client(name="alice")
     alice.emit("message", 1)
+    with pytest.raises(HandlerFailed, match="io, event 'message' in /: MissingArguments: message takes 3 arguments"):
+        world.settle()
+
+    @alice.on("news")
+    def news(socket: Socket, text: str) -> None:
+        raise AssertionError("never called")
+
+    io.emit("news", "today")
+    with pytest.raises(HandlerFailed, match=r"alice, .*news takes 2 arguments, and 1 came; a client's handlers get no"):
+        world.settle()
+
+
+def test_too_few_arguments_may_be_taken_by_on_error() -> None:
+    errors: list[BaseException] = []
+    world = World()
+    io = world.server(on_error=lambda error, where: errors.append(error))
+    io.on("message", lambda socket, one: one)
+    world.client().emit("message")
     world.settle()
-    assert [type(error).__name__ for error, _ in io.failures] == ["RemoteProtocolError"]
+    assert [type(error) for error in errors] == [MissingArguments]
+
+
+def test_what_the_client_did_is_no_failure(world: World) -> None:
+    io = world.server()
+
+    @io.on("late")
+    async def late(socket: Socket) -> None:
+        await socket.timeout(1).emit_with_ack("question")
+
+    @io.on("gone")
+    async def gone(socket: Socket) -> None:
+        await socket.timeout(60).emit_with_ack("question")
+
+    alice = world.client()
+    alice.emit("late")
+    world.advance(2)
+    alice.emit("gone")
+    world.settle()
+    alice.disconnect()
+    world.advance(10)
+    assert [type(error) for error, _ in io.failures] == [AckTimeout, Disconnected]
 
 
 def test_a_livelock_is_found(wire: Any) -> None:

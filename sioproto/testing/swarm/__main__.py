@@ -20,10 +20,12 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m sioproto.testing.swarm",
         description="Plays random programs of users and faults, and compares what comes out with a model.",
     )
-    parser.add_argument("--seeds", type=int, default=1000, metavar="N", help="how many programs to play")
+    parser.add_argument("--seeds", type=count_of, default=1000, metavar="N", help="how many programs to play")
     parser.add_argument("--start", type=int, default=0, metavar="SEED", help="the first seed")
     parser.add_argument("--keep", default=None, metavar="1,2,3", help="only these steps of the program of --start")
-    parser.add_argument("--bytes", type=float, default=0.25, metavar="PART", help="the part played over real bytes")
+    parser.add_argument(
+        "--bytes", type=part_of, default=0.25, metavar="PART", help="the part played over bytes, 0 to 1"
+    )
     parser.add_argument("--wire", default="sioproto_wire", metavar="PACKAGE", help="what makes bytes of messages")
     options = parser.parse_args(arguments)
     wire = find_wire(options.wire)
@@ -39,6 +41,24 @@ def main(arguments: list[str] | None = None) -> int:
             return show(seed, wire, options.bytes)
     say(f"{options.seeds} programs played, {options.start} to {options.start + options.seeds - 1}: nothing found")
     return 0
+
+
+def count_of(text: str) -> int:
+    """Returns a number of programs. Raises ``ArgumentTypeError`` unless there is one to play."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number of at least 1, not {text!r}")
+    return int(text)
+
+
+def part_of(text: str) -> float:
+    """Returns a part of the whole. Raises ``ArgumentTypeError`` unless it is from 0 to 1."""
+    try:
+        part = float(text)
+    except ValueError:
+        part = -1.0
+    if not 0 <= part <= 1:
+        raise argparse.ArgumentTypeError(f"a number from 0 to 1, not {text!r}")
+    return part
 
 
 def find_wire(name: str) -> Any:

@@ -49,7 +49,7 @@ class Model:
         self.members: dict[str, Member] = {}
         self.answers: list[tuple[Pending[Any], int]] = []
         self.queries: list[tuple[Pending[Any], int, Socket]] = []
-        self.polls: list[tuple[Pending[BroadcastAnswers], int]] = []
+        self.polls: list[tuple[Pending[BroadcastAnswers[Any]], int]] = []
 
     def owe(self, number: int, namespace: str, to: tuple[str, ...], without: tuple[str, ...]) -> None:
         """A broadcast is sent to members of any of the rooms, all if there are none, but of none of those ``without``.
@@ -63,13 +63,21 @@ class Model:
 
     def surprises(self, connected: dict[str, bool]) -> Iterator[str]:
         """Yields what differs. ``connected`` are the ids of the sockets that are there at the end."""
+        earlier: dict[tuple[int, str], dict[int, None]] = {}
         for sid, member in self.members.items():
+            before = earlier.setdefault((member.client, member.namespace), {})
+            got = member.got
+            # A client that leaves a namespace and asks for it again over the same connection may still get what was on
+            # its way to the socket it left. The protocol does not tell the two apart; nor does the JavaScript client.
+            while got and got[0] in before and got[0] not in member.owed:
+                got = got[1:]
+            before.update(dict.fromkeys(member.owed))
             if member.tainted:
                 continue
-            if member.got != member.owed[: len(member.got)]:
+            if got != member.owed[: len(got)]:
                 yield f"{sid} of c{member.client} got {member.got} and was owed {member.owed}, in that order, once each"
-            elif sid in connected and len(member.got) < len(member.owed):
-                yield f"{sid} of c{member.client} is connected and misses {member.owed[len(member.got) :]}"
+            elif sid in connected and len(got) < len(member.owed):
+                yield f"{sid} of c{member.client} is connected and misses {member.owed[len(got) :]}"
             heard = list(dict.fromkeys(member.heard)) if member.repeats else member.heard
             if any(later <= earlier for earlier, later in pairwise(heard)):
                 yield f"the server heard {member.heard} from {sid} of c{member.client}: not in order, or twice"
