@@ -199,6 +199,8 @@ class Reconnecting:
             self._backoff.reset()
         self._remembered = engine.transport_name == "websocket"
         self._observers.notify("open")
+        if engine is not self.engine:
+            return  # whoever was told has left in place, and may be coming back over another one
         if attempts:
             self._tell_all("reconnect", attempts)
         for socket in list(self._client.sockets.values()):

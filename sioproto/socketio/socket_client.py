@@ -47,7 +47,8 @@ class SocketClient:
 
     ``origin`` is where the server is. ``wake(urgent)`` is called when there is output or news; ``waiting`` is how a
     runtime waits for a ``Pending``; ``timers`` may be shared with others of the same clock; ``socket_class`` makes
-    the sockets. Raises ``LocalProtocolError`` for a path, a query or header fields that could not be sent.
+    the sockets. Raises ``LocalProtocolError`` for a path, a query, header fields or subprotocols that could not
+    be sent.
     """
 
     def __init__(

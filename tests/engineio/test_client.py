@@ -413,6 +413,12 @@ def test_subprotocols_are_offered() -> None:
     assert all(fetch.subprotocols == () for fetch in alone.sent if not fetch.request.upgrade)
 
 
+@pytest.mark.parametrize("name", ["", "a b", "a,b", "ü", "\r\n"])
+def test_what_is_no_subprotocol_is_refused(name: str) -> None:
+    with pytest.raises(LocalProtocolError, match="subprotocol"):
+        Lone(subprotocols=("one", name))
+
+
 @BOTH
 def test_without_binary_everything_is_text(transport: str) -> None:
     alone = lone(transport, force_base64=True)
@@ -1383,6 +1389,19 @@ def test_an_observer_that_raises_stops_nobody() -> None:
     alone.settle()
     assert [(event.error, event.where) for event in alone.told(ObserverFailed)] == [(error, "packet_create")]
     assert alone.take_post() == ["4x", "4y"]
+
+
+@BOTH
+@pytest.mark.parametrize("message", ["4text", b"binary"])
+def test_nothing_follows_an_end_that_an_observer_brought_about(transport: str, message: str | bytes) -> None:
+    alone = lone(transport)
+    alone.client.on("packet", lambda: alone.client.close(discard=True))
+    if transport == "polling":
+        alone.answer(message, "4more")
+    else:
+        alone.say(message, "4more")
+    assert isinstance(alone.log[-1], EngineClosed)
+    assert alone.heard == []
 
 
 def test_observers_have_names_and_may_leave() -> None:

@@ -391,6 +391,14 @@ def test_closing_before_the_server_agreed_gives_the_upgrade_up(stage: str) -> No
     assert alone.end == ("forced close", None)
 
 
+def test_an_observer_of_the_upgrade_that_is_given_up_may_end_it_at_once() -> None:
+    alone = bring("probing")
+    alone.client.on("upgrade_error", lambda: alone.client.close(discard=True))
+    alone.client.close()
+    assert alone.settle().end == ("forced close", None)
+    assert alone.client.next_deadline() is None
+
+
 @pytest.mark.parametrize("in_hand", ["GET", "POST"])
 def test_closing_waits_for_an_upgrade_that_is_agreed_on(in_hand: str) -> None:
     alone = bring("probing")
