@@ -50,11 +50,12 @@ class NoWaiting:
 class Reporting:
     """Another port, but for what callbacks raise, which goes to ``report(error, where)``."""
 
-    __slots__ = ("block", "park", "report")
+    __slots__ = ("advice", "block", "park", "report")
 
     def __init__(self, waiting: Waiting, report: Callable[[Exception, str], None]) -> None:
         self.park = waiting.park
         self.block = waiting.block
+        self.advice = getattr(waiting, "advice", "")
         self.report = report
 
 
