@@ -36,6 +36,7 @@ from sioproto.pending import Pending
 from sioproto.socketio.acks import Ack, BroadcastAnswers
 from sioproto.socketio.adapter import Adapter
 from sioproto.socketio.client_socket import ClientSocket
+from sioproto.socketio.data import data_of
 from sioproto.socketio.dynamic import DynamicNamespace
 from sioproto.socketio.handshake import Handshake
 from sioproto.socketio.namespace import Namespace
@@ -84,4 +85,5 @@ __all__ = [
     "SocketLike",
     "SocketOperator",
     "__version__",
+    "data_of",
 ]

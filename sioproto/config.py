@@ -94,7 +94,7 @@ class Recovery:
     max_packets: int = 100_000
     """Events that are kept for a namespace; beyond, the oldest goes."""
     max_bytes: int = 64 * 1024 * 1024
-    """Bytes of events that are kept for a namespace, 256 added for each; beyond, the oldest goes."""
+    """Bytes of events that are kept for a namespace, each with 400 on top; beyond, the oldest goes."""
     max_sessions: int = 10_000
     """Sockets that may be away at once, in all namespaces; beyond, the one that has been away for the longest goes."""
     store_timeout: float = 5.0
@@ -306,7 +306,7 @@ class ClientConfig:
     """How often an event is sent again when it is not acknowledged within ``ack_timeout``; above 0 that is needed."""
     max_buffered: int = 10_000
     """Events that may wait for a connection, and for their turn with ``retries``; beyond, ``emit`` raises."""
-    max_early: int = 20_000
+    max_early: int = 25_000
     """Events of a namespace that may come before its CONNECT is answered, ``max_payload`` bytes in all; beyond, the
     connection is closed."""
     max_acks: int = 1000

@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import GenericAlias
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, TypeVarTuple, overload
 
 from sioproto.errors import InvalidPayload, LocalProtocolError
@@ -210,6 +211,11 @@ class Event(Generic[Answer, *Args]):
         set_field(self, "types", classes or types)
         set_field(self, "ack", ack)
         set_field(self, "validate", validate)
+
+    @property
+    def payload(self) -> Any:
+        """The type of its arguments together, such as ``tuple[str, int]``, as validators take it."""
+        return GenericAlias(tuple, self.types)
 
     def packed(self, *args: *Args) -> list[Any]:
         """Returns the event with its arguments as they stand on the wire, the name first."""

@@ -17,6 +17,7 @@ def test_it_keeps_what_was_declared() -> None:
     event = Event("ask", str, int, ack=bool, validate=checked)
     assert event.name == "ask"
     assert event.types == (str, int)
+    assert event.payload == tuple[str, int]
     assert event.ack is bool
     assert event.validate is checked
     assert repr(event) == "<Event 'ask', str, int>"
@@ -32,6 +33,7 @@ def test_what_is_no_class_is_declared_in_full() -> None:
 def test_it_does_not_change() -> None:
     event = Event("typing")
     assert event.types == ()
+    assert event.payload == tuple[()]
     assert event.ack is None
     with pytest.raises(FrozenInstanceError):
         event.name = "other"  # type: ignore[misc]

@@ -45,6 +45,9 @@ ClientJob = ClientConnected | ConnectFailed | EventArrived | ClientDisconnected 
 Job = ServerJob | ClientJob
 """Something that is handled in the lane of its socket."""
 
+Verdicts = dict["AnyEvent", tuple[Any, ...] | Exception]
+"""What declared events say of the arguments that came: what handlers get, or why there are none."""
+
 
 class Step:
     """One handler to call, and what to do with what comes of it."""
@@ -124,12 +127,11 @@ def _event_steps(socket: Socket, job: EventReceived) -> Generator[Step, None, No
         return
     if socket.expelled:
         return
-    judged = Judged(tuple(args), reply)
-    for first, listeners in ((socket,), namespace.wire_listeners), ((), socket.wire_listeners):
-        for step in judged.steps(listeners(name), first):
-            yield step
-            if step.listener is REJECTION:
-                yield from _lifecycle_steps(socket, "error", *step.args)
+    given = tuple(args)
+    verdicts: Verdicts = {}
+    reply = yield from _wire_steps(namespace.wire_listeners(name), (socket,), given, reply, verdicts, socket)
+    if listeners := socket.wire_listeners(name):
+        yield from _wire_steps(listeners, (), given, reply, verdicts, socket)
 
 
 def _lifecycle_steps(socket: Socket, name: str, *args: Any) -> Generator[Step, None, None]:
@@ -139,40 +141,46 @@ def _lifecycle_steps(socket: Socket, name: str, *args: Any) -> Generator[Step, N
         yield Step(listener, args)
 
 
-class Judged:
-    """The arguments that came with one event, as each of its handlers gets them.
+def _wire_steps(
+    listeners: tuple[Listener, ...],
+    first: tuple[Any, ...],
+    args: tuple[Any, ...],
+    reply: Ack | None,
+    verdicts: Verdicts,
+    socket: Socket | None = None,
+) -> Generator[Step, None, Ack | None]:
+    """Yields handlers with what they get, ``first`` and the arguments; returns the acknowledgement if it is still owed.
 
-    An ``Event`` judges them once, before the first of its handlers. If it rejects them, ``REJECTION`` is called in
-    place of that handler, and none of the others.
+    An ``Event`` judges the arguments before the first of its handlers. If it rejects them, ``REJECTION`` is called in
+    place of that handler and none of the others, and then whoever handles errors of ``socket``.
     """
-
-    __slots__ = ("_args", "_reply", "_verdicts")
-
-    def __init__(self, args: tuple[Any, ...], reply: Ack | None) -> None:
-        self._args = args
-        self._reply = reply
-        self._verdicts: dict[AnyEvent, tuple[Any, ...] | None] = {}
-
-    def steps(self, listeners: tuple[Listener, ...], first: tuple[Any, ...]) -> Generator[Step, None, None]:
-        """Yields the handlers with what they get: ``first``, then the arguments."""
+    for listener in listeners:
+        given = args
+        if listener.event is not None:
+            verdict = verdicts.get(listener.event)
+            if verdict is None:
+                verdict = verdicts[listener.event] = _judge(listener.event, args)
+                if isinstance(verdict, Exception):
+                    yield Step(REJECTION, (verdict,), reply)
+                    reply = None
+                    if socket is not None and isinstance(verdict, InvalidPayload):
+                        yield from _lifecycle_steps(socket, "error", verdict)
+            if isinstance(verdict, Exception):
+                continue
+            given = verdict
+        yield Step(listener, (*first, *given), reply)
         # Of several handlers the first one answers; one that declares ``ack`` may always.
-        for listener in listeners:
-            event, args = listener.event, self._args
-            if event is not None:
-                if event not in self._verdicts:
-                    try:
-                        self._verdicts[event] = event.validated(args)
-                    except (InvalidPayload, LocalProtocolError) as error:
-                        self._verdicts[event] = None
-                        yield Step(REJECTION, (error,), self._reply)
-                        self._reply = None
-                verdict = self._verdicts[event]
-                if verdict is None:
-                    continue
-                args = verdict
-            yield Step(listener, (*first, *args), self._reply)
-            if not listener.wants_ack:
-                self._reply = None
+        if not listener.wants_ack:
+            reply = None
+    return reply
+
+
+def _judge(event: AnyEvent, args: tuple[Any, ...]) -> tuple[Any, ...] | Exception:
+    """Returns the arguments that handlers get, or why there are none."""
+    try:
+        return event.validated(args)
+    except (InvalidPayload, LocalProtocolError) as error:
+        return error
 
 
 def _reject(error: Exception, *, ack: Ack | None) -> None:
@@ -195,7 +203,7 @@ def client_steps(job: ClientJob) -> Generator[Step, None, None]:
             for listener in socket.catch_alls():
                 yield Step(listener, (name, *args))
             reply = None if job.ack_id is None else Ack(ConnectionAnswers(socket, job.connection), job.ack_id)
-            yield from Judged(tuple(args), reply).steps(socket.wire_listeners(name), ())
+            yield from _wire_steps(socket.wire_listeners(name), (), tuple(args), reply, {})
         return
     if isinstance(job, ClientConnected):
         # By the time that its handlers run the socket may have lost its id again.

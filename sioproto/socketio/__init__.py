@@ -38,13 +38,12 @@ from sioproto.socketio.recovery import (
     MemoryStore,
     RecoveringAdapter,
     RecoveryStore,
-    RefusalReason,
-    Trail,
 )
 from sioproto.socketio.restoring import RestoreTicket
 from sioproto.socketio.server import SocketServer
 from sioproto.socketio.socket import Socket, SocketState
 from sioproto.socketio.socket_client import SocketClient
+from sioproto.socketio.trail import RefusalReason, Trail
 
 __all__ = [
     "Adapter",

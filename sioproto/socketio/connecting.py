@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from sioproto.socketio.dynamic import DynamicNamespace
     from sioproto.socketio.namespace import Namespace
     from sioproto.socketio.packet import Packet
-    from sioproto.socketio.recovery import RefusalReason, Trail
     from sioproto.socketio.restoring import RestoreTicket
     from sioproto.socketio.server import SocketServer
+    from sioproto.socketio.trail import RefusalReason, Trail
 
 MINUTE = 60.0
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from sioproto.socketio.connecting import ConnectTicket
     from sioproto.socketio.dynamic import DynamicNamespace
     from sioproto.socketio.namespace import Namespace
-    from sioproto.socketio.recovery import RefusalReason
     from sioproto.socketio.socket import Socket
+    from sioproto.socketio.trail import RefusalReason
 
 DisconnectReason = (
     CloseReason | Literal["server namespace disconnect", "client namespace disconnect", "server shutting down"]

@@ -14,10 +14,12 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections import deque
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from sioproto.config import Recovery
+from sioproto.frame import FRAME_COST
 from sioproto.socketio.adapter import MemoryAdapter, Selection
+from sioproto.socketio.trail import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,117 +30,22 @@ if TYPE_CHECKING:
     from sioproto.socketio.restoring import RestoreTicket
     from sioproto.socketio.server import SocketServer
     from sioproto.socketio.socket import Socket
+    from sioproto.socketio.trail import RefusalReason, Trail
     from sioproto.timers import Timer
-
-RefusalReason = Literal["invalid", "unknown", "lost", "too much", "store"]
-"""Why a client that came back got a new socket.
-
-``invalid``: what it named is no private id and offset. ``unknown``: nobody is away under that private id, because none
-ever was, or for too long, or its end was meant. ``lost``: events that it may have missed are not kept any more. ``too
-much``: it missed more than ``max_send_buffer``. ``store``: the store did not answer in time.
-"""
 
 OFFSET = re.compile(r"([0-9A-Za-z_-]{1,20})\.([0-9]{1,15})")
 
-OVERHEAD = 256
+OVERHEAD = 400
 """What a kept event costs besides its size on the wire, in bytes; without it tiny events would weigh nothing."""
-
-MAX_LEFT = 1000
-"""Rooms that a socket left, remembered with when it was in them; beyond, the older half is forgotten."""
-
-NEVER = float("-inf")
-
-
-class Trail:
-    """What is remembered of one socket, from its CONNECT until it is certain that it does not come back.
-
-    Numbers are those of events in the log of its namespace.
-    """
-
-    __slots__ = (
-        "begun", "confirmed", "data", "entered", "entered_at", "left", "left_count", "log", "namespace", "over",
-        "previous", "private_id", "refusal", "sid", "since", "socket", "unsure",
-    )  # fmt: skip
-
-    def __init__(self, socket: Socket, log: EventLog, private_id: str) -> None:
-        number = log.number
-        self.log = log
-        self.namespace = socket.namespace.name
-        self.sid = socket.id
-        self.private_id = private_id
-        """A secret between the two sides; whoever knows it can take over."""
-        self.socket: Socket | None = socket
-        """The socket that goes this way now; of one that is away, only as long as answers of it are awaited."""
-        self.previous: Socket | None = None
-        """The socket that was lost, as long as its end is being handled."""
-        self.data = socket.data
-        self.over = False
-        """Whether it cannot be restored any more."""
-        self.refusal: RefusalReason | None = None
-        """Why its client, when it came, could not be given back the socket that it asked for."""
-        self.since: dict[str, int] = {}
-        """The rooms it is in, each with the last event before it entered."""
-        self.left: dict[str, list[tuple[int, int]]] = {}
-        """Rooms it was in: the last events before it entered and before it left."""
-        self.left_count = 0
-        self.unsure = 0
-        """Which rooms it was in up to this event is not known any more."""
-        self.begun = number
-        """Events up to this one came before its CONNECT."""
-        self.entered = number
-        """Events up to this one came before it was connected; of those it gets what was for it alone."""
-        self.entered_at = NEVER
-        """When its present connection was told that it is connected."""
-        self.confirmed = NEVER
-        """The client has everything that was sent before this moment."""
-
-    def leave(self, room: str) -> None:
-        """Notes that it left a room."""
-        self.left.setdefault(room, []).append((self.since.pop(room), self.log.number))
-        self.left_count += 1
-        if self.left_count > MAX_LEFT:
-            self._forget_left()
-
-    def _forget_left(self) -> None:
-        spans = [(span, room) for room, spans in self.left.items() for span in spans if span[1] > self.log.dropped]
-        spans.sort(key=lambda row: row[0][1])
-        excess = max(0, len(spans) - MAX_LEFT // 2)
-        if excess:
-            self.unsure = spans[excess - 1][0][1]
-        self.left = {}
-        for span, room in spans[excess:]:
-            self.left.setdefault(room, []).append(span)
-        self.left_count = len(spans) - excess
-
-    def was_in(self, room: str, number: int) -> bool:
-        """Whether it was in a room when an event was sent."""
-        since = self.since.get(room)
-        if since is not None and since < number:
-            return True
-        return any(entered < number <= left for entered, left in self.left.get(room, ()))
-
-    def concerns(self, entry: Entry) -> bool:
-        """Whether an event was for it; one that asks for an answer only as long as somebody waits for that."""
-        if entry.ack_id is not None:
-            return self.socket is not None and self.socket.owes(entry.ack_id)
-        selection = entry.selection
-        if selection is None:
-            return entry.only == self.sid
-        number = entry.number
-        if number <= self.entered:
-            return False
-        if selection.rooms and not any(self.was_in(room, number) for room in selection.rooms):
-            return False
-        return not any(self.was_in(room, number) for room in selection.excluded)
-
-    def __repr__(self) -> str:
-        return f"<Trail of {self.sid} in {self.namespace}>"
 
 
 class Entry:
-    """One event that was sent, and to whom: a selection, or only the socket with an id."""
+    """One event that was sent, and to whom: a selection, or only the socket with an id.
 
-    __slots__ = ("ack_id", "frames", "number", "only", "selection", "size", "when")
+    Each knows the one before it with the same target: a room, a socket's id, or None for everybody.
+    """
+
+    __slots__ = ("_before", "ack_id", "frames", "number", "only", "selection", "size", "when")
 
     def __init__(
         self,
@@ -159,18 +66,48 @@ class Entry:
         for frame in frames:
             size += frame.size
         self.size = size
+        self._before: Entry | dict[str | None, Entry | None] | None = None
+        """One entry for the one target that most have, else one for each."""
+
+    def link(self, latest: dict[str | None, Entry]) -> None:
+        """Becomes the latest for its targets."""
+        rooms = () if self.selection is None else self.selection.rooms
+        if len(rooms) > 1:
+            self._before = {room: latest.get(room) for room in rooms}
+            latest.update(dict.fromkeys(rooms, self))
+        else:
+            target = self.target
+            self._before = latest.get(target)
+            latest[target] = self
+
+    def unlink(self, latest: dict[str | None, Entry]) -> None:
+        """Goes. A later one still refers to it, and must not keep alive what was before."""
+        for target in self._before if isinstance(self._before, dict) else (self.target,):
+            if latest[target] is self:
+                del latest[target]
+        self.frames, self._before = (), None
+
+    @property
+    def target(self) -> str | None:
+        """Whom it was sent to, if that is one target."""
+        if self.selection is None:
+            return self.only
+        return self.selection.rooms[0] if self.selection.rooms else None
+
+    def before(self, target: str | None) -> Entry | None:
+        """Returns the one before it with the same target."""
+        return self._before.get(target) if isinstance(self._before, dict) else self._before
 
 
 class Missed:
     """What a client missed up to one moment."""
 
-    __slots__ = ("entries", "number", "size")
+    __slots__ = ("entries", "number")
 
     def __init__(self, number: int, entries: list[Entry]) -> None:
         self.number = number
         """The latest event of that moment."""
         self.entries = entries
-        self.size = sum(entry.size for entry in entries)
 
 
 class EventLog:
@@ -181,8 +118,8 @@ class EventLog:
     """
 
     __slots__ = (
-        "_closed", "_config", "_entries", "_epoch", "_namespace", "_retention", "_size", "_timer", "dropped",
-        "dropped_when", "number",
+        "_closed", "_config", "_entries", "_epoch", "_latest", "_namespace", "_retention", "_size", "_timer",
+        "dropped", "dropped_when", "number",
     )  # fmt: skip
 
     def __init__(self, namespace: Namespace, config: Recovery) -> None:
@@ -195,6 +132,8 @@ class EventLog:
         engine = server.engine_config
         self._retention = config.max_disconnection + engine.ping_interval + 2 * engine.ping_timeout
         self._entries: deque[Entry] = deque()
+        self._latest: dict[str | None, Entry] = {}
+        """The latest event for each target."""
         self._size = 0
         self._timer: Timer | None = None
         self._closed = False
@@ -210,8 +149,13 @@ class EventLog:
         return f"{self._epoch}.{self.number}"
 
     @property
+    def now(self) -> float:
+        """The time by which events are dated."""
+        return self._namespace.server.environment.clock()
+
+    @property
     def size(self) -> int:
-        """What is kept, in bytes on the wire and 256 for each event."""
+        """What is kept, in bytes on the wire and 400 for each event."""
         return self._size
 
     def __len__(self) -> int:
@@ -239,7 +183,8 @@ class EventLog:
         self.number = number
         if self._closed:
             return frames
-        entry = Entry(number, server.environment.clock(), frames, selection, only, ack_id)
+        entry = Entry(number, self.now, frames, selection, only, ack_id)
+        entry.link(self._latest)
         self._entries.append(entry)
         self._size += entry.size
         self.trim(entry.when)
@@ -268,27 +213,30 @@ class EventLog:
         number = int(match[2])
         return number if number <= self.number else None
 
-    def missed(self, trail: Trail, offset: int = 0) -> Missed | None:
-        """Returns what a client missed that has the event ``offset``; None if not all of it is kept, or known."""
-        received = max(trail.begun, offset)
-        found = []
-        for entry in reversed(self._entries):
-            if entry.number <= received:
-                break
-            if entry.when < trail.confirmed:
-                received = entry.number
-                break
-            if trail.concerns(entry):
-                found.append(entry)
-        else:
-            if self.dropped > received:
-                if self.dropped_when >= trail.confirmed:
-                    return None
-                received = self.dropped
-        if received < trail.unsure:
-            return None
-        found.reverse()
-        return Missed(self.number, found)
+    def missed(self, trail: Trail, offset: int, limit: int) -> Missed | RefusalReason:
+        """Returns what a client missed that has the event ``offset``, or why it cannot be given that.
+
+        It takes time for what was sent to this client or its rooms, not for what was sent to others, and gives up above
+        ``limit``, which counts as ``max_send_buffer`` does.
+        """
+        received, confirmed = max(trail.begun, offset), trail.confirmed
+        if self.dropped > received and self.dropped_when >= confirmed:
+            return "lost"
+        if trail.unsure > received and trail.unsure_when >= confirmed:
+            return "lost"
+        found: dict[int, Entry] = {}
+        size = 0
+        for target, last in trail.targets():
+            entry = self._latest.get(target)
+            last = max(last, received)
+            while entry is not None and entry.number > last and entry.when >= confirmed:
+                if entry.number not in found and trail.concerns(entry):
+                    found[entry.number] = entry
+                    size += sum(frame.size + FRAME_COST for frame in entry.frames)
+                    if size > limit:
+                        return "too much"
+                entry = entry.before(target)
+        return Missed(self.number, [found[number] for number in sorted(found)])
 
     def trim(self, now: float) -> None:
         """Drops what is too old or too much."""
@@ -299,11 +247,13 @@ class EventLog:
             entry = entries.popleft()
             self._size -= entry.size
             self.dropped, self.dropped_when = entry.number, entry.when
+            entry.unlink(self._latest)
 
     def close(self) -> None:
         """Drops everything, and keeps nothing any more."""
         self._closed = True
         self._entries.clear()
+        self._latest.clear()
         self._size = 0
         if self._timer is not None:
             self._timer.cancel()

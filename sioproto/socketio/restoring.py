@@ -14,8 +14,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sioproto.socketio.events import RestoreRefused
-from sioproto.socketio.recovery import MemoryStore, Trail
+from sioproto.socketio.recovery import MemoryStore
 from sioproto.socketio.socket import SocketState
+from sioproto.socketio.trail import Trail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
     from sioproto.socketio.connecting import ConnectTicket
     from sioproto.socketio.events import DisconnectReason
     from sioproto.socketio.namespace import Namespace
-    from sioproto.socketio.recovery import EventLog, Missed, RecoveryStore, RefusalReason
+    from sioproto.socketio.recovery import EventLog, Missed, RecoveryStore
     from sioproto.socketio.server import SocketServer
     from sioproto.socketio.socket import Socket
+    from sioproto.socketio.trail import RefusalReason
     from sioproto.timers import Timer
 
 RECOVERABLE: frozenset[DisconnectReason] = frozenset(
@@ -252,12 +254,11 @@ class Restoring:
         offset = 0 if ticket.offset is None else trail.log.read_offset(ticket.offset)
         if offset is None:
             return "invalid"
-        missed = ticket.missed = trail.log.missed(trail, offset)
-        if missed is None:
-            return "lost"
-        session = ticket.connect.client.session
-        if missed.size + session.queued > self._server.engine_config.max_send_buffer:
-            return "too much"
+        room = self._server.engine_config.max_send_buffer - ticket.connect.client.session.weight
+        missed = trail.log.missed(trail, offset, room)
+        if isinstance(missed, str):
+            return missed
+        ticket.missed = missed
         return None
 
     def _refuse(self, ticket: RestoreTicket, refusal: RefusalReason) -> None:

@@ -41,9 +41,10 @@ if TYPE_CHECKING:
     from sioproto.environment import Environment
     from sioproto.pending import Waiting
     from sioproto.socketio.connecting import ConnectTicket
-    from sioproto.socketio.recovery import RecoveryStore, Trail
+    from sioproto.socketio.recovery import RecoveryStore
     from sioproto.socketio.restoring import RestoreTicket
     from sioproto.socketio.socket import Socket
+    from sioproto.socketio.trail import Trail
     from sioproto.timers import Timers
 
 N = TypeVar("N", bound=Namespace)

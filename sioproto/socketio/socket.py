@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sioproto.socketio.client import Client
     from sioproto.socketio.handshake import Handshake
     from sioproto.socketio.namespace import Namespace
-    from sioproto.socketio.recovery import RefusalReason, Trail
+    from sioproto.socketio.trail import RefusalReason, Trail
 
 
 M = TypeVar("M", bound="Callable[..., Any]")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 
@@ -17,6 +17,7 @@ from sioproto import (
     Pending,
     ReservedEventError,
     Socket,
+    data_of,
 )
 from sioproto.testing import World
 from tests.virtual import AppDriver, Client, drive_app
@@ -269,7 +270,8 @@ def test_an_answer_that_cannot_be_sent_is_reported() -> None:
 def test_a_validation_that_returns_nonsense_is_the_programs_fault() -> None:
     driver = drive_app()
     driver.core.on(Event("x", validate=lambda event, args: "no"), lambda socket: None)
-    client, _ = driver.join()
+    client, socket = driver.join()
+    socket.on("error", lambda error: pytest.fail("the client did nothing wrong"))
     client.emit("x", ack=1)
     assert client.take() == []
     assert driver.failures == ["LocalProtocolError: event 'x' in /"]
@@ -363,3 +365,27 @@ def test_a_concurrent_handler_is_validated_as_well() -> None:
     client.emit("strict", 1, "a", ack=2)
     assert client.take() == ["431[2]", '432[{"error":0}]']
     assert heard == [("a", 1)]
+
+
+# -- data
+
+
+class Data(TypedDict, total=False):
+    """What is kept of a client."""
+
+    user: str
+
+
+def test_data_is_the_very_dict() -> None:
+    driver = drive_app()
+    _, socket = driver.join()
+    data_of(socket, Data)["user"] = "Ada"
+    assert socket.data == {"user": "Ada"}
+    assert data_of(socket, Data) is socket.data
+
+
+def test_data_is_described_by_a_typed_dict() -> None:
+    driver = drive_app()
+    _, socket = driver.join()
+    with pytest.raises(LocalProtocolError, match="TypedDict, not by <class 'dict'>"):
+        data_of(socket, dict)

@@ -42,6 +42,7 @@ ROWS = {
     "AK": 14,  # acknowledgements
     "CA": 5,  # catch-alls
     "UT": 9,  # utilities
+    "CS": 15,  # recovery
     "FC": 1,  # the client's files
     "CE": 23,  # client: the connection
     "CM": 12,  # client: coming back

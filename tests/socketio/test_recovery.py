@@ -18,7 +18,7 @@ from sioproto.socketio import (
     SocketServer,
     Trail,
 )
-from sioproto.socketio.recovery import MAX_LEFT
+from sioproto.socketio.trail import MAX_LEFT
 from tests.socketio.returning import Returning
 from tests.virtual import drive_app, drive_sockets, living
 

@@ -133,17 +133,17 @@ def test_every_question_is_asked_once_and_answered_once(world: World, transports
 def test_a_client_takes_all_that_a_server_would_send_it_at_once(world: World) -> None:
     party = Party(world)
     party.client.network.cut()
-    for number in range(12_000):
+    for number in range(18_000):
         party.io.emit("number", number)
     world.advance(10)
-    assert party.got == list(range(12_000))
+    assert party.got == list(range(18_000))
     assert party.recovered == [False, True]
     # What is too much even for that gives a new socket, and no endless loop of attempts.
     party.client.network.cut()
-    for number in range(20_000):
+    for number in range(30_000):
         party.io.emit("number", number)
     world.advance(10)
-    assert len(party.got) == 12_000
+    assert len(party.got) == 18_000
     assert party.recovered == [False, True, False]
     assert party.socket is not None
     assert party.socket.recovery_refused == "too much"

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypedDict, assert_type
 
-from sioproto import Ack, AnyEvent, BroadcastAnswers, Event, InvalidPayload, Namespace, Pending, Socket
+from sioproto import Ack, AnyEvent, BroadcastAnswers, Event, InvalidPayload, Namespace, Pending, Socket, data_of
 
 if TYPE_CHECKING:
     from sioproto import SocketLike
@@ -42,6 +42,20 @@ assert_type(message, Event[None, str, int])
 assert_type(ask, Event[int, str])
 assert_type(picture, Event[tuple[str, int], Picture, list[str]])
 assert_type(rated, Event[None, float])
+
+
+class Data(TypedDict, total=False):
+    """What is kept of a client."""
+
+    user: str
+    visits: int
+
+
+def remember(socket: Socket, other: SocketLike) -> None:
+    data = data_of(socket, Data)
+    assert_type(data, Data)
+    data["visits"] = data.get("visits", 0) + 1
+    assert_type(data_of(other, Data).get("user"), str | None)
 
 
 # A server's handlers get the socket first

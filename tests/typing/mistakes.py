@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sioproto import Ack, Event, Socket
-from tests.typing.chat import ask, message, note, picture, ready, typing
+from sioproto import Ack, Event, Socket, data_of
+from tests.typing.chat import Data, ask, message, note, picture, ready, typing
 
 if TYPE_CHECKING:
     from sioproto import Namespace, SocketLike
@@ -107,3 +107,10 @@ def handled(io: Server, rooms: Namespace, socket: Socket, client: Client) -> Non
     io.on("plain", 5)  # error: no handler
     kept: Any = io.on("plain", plain)
     kept(1, 2, 3)
+
+
+def remembered(socket: Socket) -> None:
+    data = data_of(socket, Data)
+    data["users"] = "Ada"  # error: no such key
+    data["visits"] = "1"  # error: a str for an int, again
+    data_of(socket, int)  # error: no dict

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.test_docs import MODULES
+
 ROOT = Path(__file__).resolve().parents[2]
 CHAT = Path("tests/typing/chat.py")
 MISTAKES = Path("tests/typing/mistakes.py")
@@ -35,17 +37,22 @@ def command(checker: str) -> list[str]:
     return [*start, "--pythonpath", sys.executable]
 
 
-@cache
-def check(checker: str) -> dict[Path, dict[int, str]]:
-    """Returns what a checker finds in both files: for each, the text of the first error by line."""
-    done = subprocess.run(
-        [*command(checker), str(CHAT), str(MISTAKES)],
+def run(checker: str, *files: Path) -> subprocess.CompletedProcess[str]:
+    """Asks a checker about files."""
+    return subprocess.run(
+        [*command(checker), *map(str, files)],
         cwd=ROOT,
         capture_output=True,
         encoding="utf-8",
         timeout=600,
         check=False,
     )
+
+
+@cache
+def check(checker: str) -> dict[Path, dict[int, str]]:
+    """Returns what a checker finds in both files: for each, the text of the first error by line."""
+    done = run(checker, CHAT, MISTAKES)
     # 1: errors were found.
     assert done.returncode == 1, done.stdout + done.stderr
     found: dict[Path, dict[int, str]] = {CHAT: {}, MISTAKES: {}}
@@ -82,3 +89,14 @@ def test_a_mistake_names_what_is_wrong() -> None:
     by_text = {text: found[line] for line, text in mistakes().items()}
     assert "Event[None, str, int]" in by_text["an argument is missing"]
     assert '"Callable[[Socket, str, str], Coroutine[Any, Any, None]]"' in by_text["the number is no str, async"]
+
+
+@CHECKERS
+def test_what_the_documentation_shows_is_right(checker: str, tmp_path: Path) -> None:
+    shown = tmp_path / "documented.py"
+    shown.write_text(
+        "# pyright: strict\n" + "".join(block.text for block in MODULES if block.page.name == "types.md"),
+        encoding="utf-8",
+    )
+    done = run(checker, shown)
+    assert done.returncode == 0, done.stdout + done.stderr
