@@ -57,7 +57,6 @@ class Reporting:
         """What to do instead of asking for a result that is not there yet."""
         self.park = waiting.park
         self.block = waiting.block
-        self.advice = getattr(waiting, "advice", "")
         self.report = report
 
 
