@@ -5,7 +5,6 @@ Who embeds the core in an event loop of their own drives ``sioproto.socketio.Soc
 ``sioproto.app.Server``.
 """
 
-from sioproto.app.steps import Ack
 from sioproto.config import (
     ClientConfig,
     CorsPolicy,
@@ -24,6 +23,7 @@ from sioproto.errors import (
     ConnectError,
     Disconnected,
     Forbidden,
+    InvalidPayload,
     LocalProtocolError,
     MissingArguments,
     OptionError,
@@ -31,10 +31,12 @@ from sioproto.errors import (
     RemoteProtocolError,
     ReservedEventError,
 )
+from sioproto.event import AnyEvent, Event
 from sioproto.pending import Pending
-from sioproto.socketio.acks import BroadcastAnswers
+from sioproto.socketio.acks import Ack, BroadcastAnswers
 from sioproto.socketio.adapter import Adapter
 from sioproto.socketio.client_socket import ClientSocket
+from sioproto.socketio.data import data_of
 from sioproto.socketio.dynamic import DynamicNamespace
 from sioproto.socketio.handshake import Handshake
 from sioproto.socketio.namespace import Namespace
@@ -48,6 +50,7 @@ __all__ = [
     "Ack",
     "AckTimeout",
     "Adapter",
+    "AnyEvent",
     "BroadcastAnswers",
     "BroadcastOperator",
     "ClientConfig",
@@ -59,9 +62,11 @@ __all__ = [
     "EngineClientConfig",
     "EngineConfig",
     "Environment",
+    "Event",
     "Forbidden",
     "Handshake",
     "HttpCompression",
+    "InvalidPayload",
     "LocalProtocolError",
     "MissingArguments",
     "Namespace",
@@ -80,4 +85,5 @@ __all__ = [
     "SocketLike",
     "SocketOperator",
     "__version__",
+    "data_of",
 ]

@@ -220,11 +220,11 @@ class EngineClientConfig:
     """Whether a transport that fails before the session is open gives way to the next one."""
     remember_upgrade: bool = False
     """Whether the next connection begins with WebSocket if the last one ended on it; any failure forgets that."""
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Added to the query of every request."""
-    extra_headers: Mapping[str, str] = field(default_factory=dict)
+    extra_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Added to every request."""
-    transport_headers: Mapping[TransportName, Mapping[str, str]] = field(default_factory=dict)
+    transport_headers: Mapping[TransportName, Mapping[str, str]] = field(default_factory=dict, repr=False)
     """Added to the requests of one transport."""
     subprotocols: tuple[str, ...] = ()
     """Offered when a WebSocket is opened."""
@@ -254,7 +254,9 @@ class EngineClientConfig:
     decode_slice: int = 512
     """Packets of one polling payload that are decoded before other work gets its turn."""
     max_send_buffer: int = 4 * 1024 * 1024
-    """Bytes that may wait for a server that takes no more; beyond, the connection is closed."""
+    """Bytes that may wait for a server that takes no more, each packet with 160 on top; beyond, the connection is
+    closed.
+    """
     drain_mark: int = 64 * 1024
     """Bytes queued in one turn after which an urgent drain is asked for."""
 

@@ -26,6 +26,19 @@ class MissingArguments(RemoteProtocolError):
     """An event came with fewer arguments than its handler needs, so that was not called. For ``on_error`` alone."""
 
 
+class InvalidPayload(RemoteProtocolError):
+    """What came with an event was rejected by its ``validate``, so that none of its handlers was called.
+
+    It goes to ``on_error`` and, on a server, to the socket's ``error`` handlers. Raise it in ``validate`` to choose
+    what is acknowledged if the other side asked: ``answer`` means what the return value of a handler means, and is
+    ``{"error": "invalid payload"}`` unless you say otherwise. Whatever else is raised there becomes one.
+    """
+
+    def __init__(self, message: str, answer: Any = ...) -> None:
+        super().__init__(message)
+        self.answer = {"error": "invalid payload"} if answer is ... else answer
+
+
 class OptionError(LocalProtocolError, TypeError):
     """An option that does not exist, or a value that it cannot have. The text names the nearest known option."""
 

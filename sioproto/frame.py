@@ -61,7 +61,9 @@ class Frame:
         return self if isinstance(self.data, str) else Frame(self.payload, self.compress)
 
     def __repr__(self) -> str:
-        return f"Frame({self.data!r})"
+        # Not what it says: that may be a handshake, with what is secret between the two sides.
+        kind = repr(self.data[:1]) if isinstance(self.data, str) else "binary"
+        return f"<Frame {kind}, {self.size} bytes>"
 
 
 def websocket_header(first: int, size: int) -> bytes:

@@ -16,6 +16,8 @@ from sioproto.errors import LocalProtocolError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from sioproto.event import AnyEvent
+
 MANY = 1 << 30
 """More positional arguments than anybody sends."""
 
@@ -23,10 +25,19 @@ MANY = 1 << 30
 class Listener:
     """One registered callable and what its signature says."""
 
-    __slots__ = ("call", "concurrent", "least", "most", "once", "wants_ack")
+    __slots__ = ("call", "concurrent", "event", "least", "most", "once", "wants_ack")
 
-    def __init__(self, call: Callable[..., Any], *, once: bool = False, concurrent: bool = False) -> None:
+    def __init__(
+        self,
+        call: Callable[..., Any],
+        *,
+        once: bool = False,
+        concurrent: bool = False,
+        event: AnyEvent | None = None,
+    ) -> None:
         self.call = call
+        self.event = event
+        """Whose ``validate`` the arguments pass first; None if they are taken as they come."""
         self.once = once
         self.concurrent = concurrent
         self.least, self.most, self.wants_ack = read_shape(call)

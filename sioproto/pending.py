@@ -50,9 +50,11 @@ class NoWaiting:
 class Reporting:
     """Another port, but for what callbacks raise, which goes to ``report(error, where)``."""
 
-    __slots__ = ("block", "park", "report")
+    __slots__ = ("advice", "block", "park", "report")
 
     def __init__(self, waiting: Waiting, report: Callable[[Exception, str], None]) -> None:
+        self.advice: str = getattr(waiting, "advice", "")
+        """What to do instead of asking for a result that is not there yet."""
         self.park = waiting.park
         self.block = waiting.block
         self.report = report

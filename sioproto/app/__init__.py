@@ -3,6 +3,6 @@
 from sioproto.app.client import Client
 from sioproto.app.runtime import Runtime
 from sioproto.app.server import Server
-from sioproto.app.steps import Ack
+from sioproto.socketio.acks import Ack
 
 __all__ = ["Ack", "Client", "Runtime", "Server"]

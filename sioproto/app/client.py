@@ -7,7 +7,7 @@ else.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 from sioproto.app import flows
 from sioproto.app.dispatch import Dispatcher
@@ -21,6 +21,7 @@ from sioproto.errors import AckTimeout, OptionError
 from sioproto.pending import Pending
 from sioproto.socketio.client_events import AuthAsked, ClientEvent, EventLost
 from sioproto.socketio.client_socket import ClientSocket
+from sioproto.socketio.registering import RegisteringAlone
 from sioproto.socketio.socket_client import SocketClient, make_parser
 
 if TYPE_CHECKING:
@@ -33,13 +34,14 @@ if TYPE_CHECKING:
     from sioproto.engineio.origin import Origin
     from sioproto.engineio.request import Response
     from sioproto.environment import Environment
+    from sioproto.event import Answer, Askable, P, Sendable
     from sioproto.socketio.client_socket import Auth
     from sioproto.socketio.listening import Listening
     from sioproto.socketio.operator import EmitOperator
     from sioproto.timers import Timers
 
 
-class Client(MainNamespace, Running):
+class Client(RegisteringAlone, MainNamespace, Running):
     """A Socket.IO client. What is said without naming a namespace is about the one in the URL's path, ``/`` if it has
     none.
 
@@ -92,6 +94,7 @@ class Client(MainNamespace, Running):
             timers=timers,
             socket_class=self.socket_class,
         )
+        self._core.max_parked = max_parked
         self._dispatcher = Dispatcher(client_steps, lone_client_step, _handled, runtime, self._report, max_parked)
         self._advancing = False
         self._stopping: Pending[None] | None = None
@@ -169,7 +172,11 @@ class Client(MainNamespace, Running):
         """Leaves the main namespace; see ``ClientSocket.disconnect``."""
         self.socket.disconnect()
 
-    def emit(self, event: str, *args: Any) -> None:
+    @overload
+    def emit(self, event: Sendable[P], *args: P.args, **kwargs: P.kwargs) -> None: ...
+    @overload
+    def emit(self, event: str, *args: Any) -> None: ...
+    def emit(self, event: Any, *args: Any) -> None:  # type: ignore[misc]  # see ``Sendable``: no keyword ever comes
         """Sends an event; see ``Socket.emit``."""
         self.socket.emit(event, *args)
 
@@ -177,7 +184,11 @@ class Client(MainNamespace, Running):
         """Emits the event ``message``."""
         self.socket.send(*args)
 
-    def emit_with_ack(self, event: str, *args: Any) -> Pending[Any]:
+    @overload
+    def emit_with_ack(self, event: Askable[Answer, P], *args: P.args, **kwargs: P.kwargs) -> Pending[Answer]: ...
+    @overload
+    def emit_with_ack(self, event: str, *args: Any) -> Pending[Any]: ...
+    def emit_with_ack(self, event: Any, *args: Any) -> Pending[Any]:  # type: ignore[misc]  # see ``Sendable``: no keyword ever comes
         """Sends an event and returns what the server is going to answer; see ``Socket.emit_with_ack``."""
         return self.socket.emit_with_ack(event, *args)
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sioproto.socketio.registering import Registering
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sioproto.event import AnyEvent
     from sioproto.socketio.listening import Listening
 
 H = TypeVar("H", bound="Callable[..., Any]")
 
 
-class MainNamespace:
+class MainNamespace(Registering):
     """``on``, ``once``, ``off`` and the catch-alls, for whatever has a main namespace.
 
     On a server handlers get the socket as their first argument; a client has just one.
@@ -26,25 +29,7 @@ class MainNamespace:
     def _main(self) -> Listening:
         """Where handlers of the main namespace belong."""
 
-    @overload
-    def on(self, event: str, handler: H, *, wire: bool = False, concurrent: bool = False) -> H: ...
-    @overload
-    def on(
-        self, event: str, handler: None = None, *, wire: bool = False, concurrent: bool = False
-    ) -> Callable[[H], H]: ...
-    def on(self, event: str, handler: Any = None, *, wire: bool = False, concurrent: bool = False) -> Any:
-        """Registers a handler in the main namespace. See ``Namespace.on``."""
-        return self._main.on(event, handler, wire=wire, concurrent=concurrent)
-
-    @overload
-    def once(self, event: str, handler: H, *, wire: bool = False) -> H: ...
-    @overload
-    def once(self, event: str, handler: None = None, *, wire: bool = False) -> Callable[[H], H]: ...
-    def once(self, event: str, handler: Any = None, *, wire: bool = False) -> Any:
-        """Like ``on``, for the next time only."""
-        return self._main.once(event, handler, wire=wire)
-
-    def off(self, event: str, handler: Callable[..., Any] | None = None, *, wire: bool = False) -> None:
+    def off(self, event: str | AnyEvent, handler: Callable[..., Any] | None = None, *, wire: bool = False) -> None:
         """Removes one handler of an event in the main namespace, or all of them."""
         self._main.off(event, handler, wire=wire)
 
@@ -63,3 +48,6 @@ class MainNamespace:
     def any_listeners(self) -> tuple[Callable[..., Any], ...]:
         """Returns the catch-alls of the main namespace."""
         return self._main.any_listeners()
+
+    def _register(self, event: str | AnyEvent, handler: Any, *, wire: bool, concurrent: bool, once: bool) -> Any:
+        return self._main._register(event, handler, wire=wire, concurrent=concurrent, once=once)

@@ -29,6 +29,7 @@ from sioproto.socketio.events import (
     SocketEvent,
 )
 from sioproto.socketio.parser import Parser
+from sioproto.socketio.registering import RegisteringWithSocket
 from sioproto.socketio.sending import Sending
 from sioproto.socketio.server import SocketServer
 
@@ -54,7 +55,7 @@ M = TypeVar("M", bound="Callable[..., Any]")
 H = TypeVar("H", bound="Callable[..., Any]")
 
 
-class Server(MainNamespace, Sending, Running):
+class Server(RegisteringWithSocket, MainNamespace, Sending, Running):
     """A Socket.IO server. What is said of a namespace without naming one is about the main namespace, ``/``.
 
     ``on_error(error, where)`` gets whatever a handler, middleware or hook raises; without it the runtime logs it.

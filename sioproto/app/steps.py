@@ -9,9 +9,11 @@ The rule not to be broken: names on the wire and names of ours never meet. What 
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from sioproto.errors import MissingArguments
+from sioproto.errors import InvalidPayload, LocalProtocolError, MissingArguments
+from sioproto.handlers import Listener
+from sioproto.socketio.acks import Ack
 from sioproto.socketio.client_events import (
     ClientConnected,
     ClientDisconnected,
@@ -31,7 +33,7 @@ from sioproto.socketio.events import (
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from sioproto.handlers import Listener
+    from sioproto.event import AnyEvent
     from sioproto.socketio.socket import Socket
 
 ServerJob = SocketConnected | EventReceived | DecodeFailed | DisconnectingAsked | SocketDisconnected
@@ -43,35 +45,8 @@ ClientJob = ClientConnected | ConnectFailed | EventArrived | ClientDisconnected 
 Job = ServerJob | ClientJob
 """Something that is handled in the lane of its socket."""
 
-
-class Answering(Protocol):
-    """Whoever can send an acknowledgement."""
-
-    def acknowledge(self, ack_id: int, args: Sequence[Any]) -> bool:
-        """Answers an event. Returns False when the socket is gone."""
-        ...
-
-
-class Ack:
-    """The acknowledgement of one event: call it with the answer's arguments. Only the first call answers.
-
-    A handler gets it through a keyword-only parameter ``ack``. ``called`` tells whether the event is answered.
-    """
-
-    __slots__ = ("_ack_id", "_socket", "called")
-
-    def __init__(self, socket: Answering, ack_id: int) -> None:
-        self._socket = socket
-        self._ack_id = ack_id
-        self.called = False
-
-    def __call__(self, *args: Any) -> bool:
-        """Sends the answer. Returns False, and sends nothing, if it was answered before or the socket is gone."""
-        if self.called:
-            return False
-        sent = self._socket.acknowledge(self._ack_id, args)
-        self.called = True
-        return sent
+Verdicts = dict["AnyEvent", tuple[Any, ...] | Exception]
+"""What declared events say of the arguments that came: what handlers get, or why there are none."""
 
 
 class Step:
@@ -127,7 +102,7 @@ def lone_server_step(job: ServerJob) -> Step | None:
     if socket.middlewares or not socket.unheeded or socket.expelled or not isinstance(name, str):
         return None
     listener = socket.namespace.lone_listener(name)
-    if listener is None:
+    if listener is None or listener.event is not None:
         return None
     reply = None if job.ack_id is None else Ack(socket, job.ack_id)
     return Step(listener, (socket, *job.args[1:]), reply)
@@ -152,12 +127,11 @@ def _event_steps(socket: Socket, job: EventReceived) -> Generator[Step, None, No
         return
     if socket.expelled:
         return
-    # Of several handlers the first one answers; one that declares ``ack`` may always.
-    for listener in namespace.wire_listeners(name):
-        yield Step(listener, (socket, *args), reply)
-        if not listener.wants_ack:
-            reply = None
-    yield from _wire_steps(socket.wire_listeners(name), tuple(args), reply)
+    given = tuple(args)
+    verdicts: Verdicts = {}
+    reply = yield from _wire_steps(namespace.wire_listeners(name), (socket,), given, reply, verdicts, socket)
+    if listeners := socket.wire_listeners(name):
+        yield from _wire_steps(listeners, (), given, reply, verdicts, socket)
 
 
 def _lifecycle_steps(socket: Socket, name: str, *args: Any) -> Generator[Step, None, None]:
@@ -168,12 +142,56 @@ def _lifecycle_steps(socket: Socket, name: str, *args: Any) -> Generator[Step, N
 
 
 def _wire_steps(
-    listeners: tuple[Listener, ...], args: tuple[Any, ...], reply: Ack | None
-) -> Generator[Step, None, None]:
+    listeners: tuple[Listener, ...],
+    first: tuple[Any, ...],
+    args: tuple[Any, ...],
+    reply: Ack | None,
+    verdicts: Verdicts,
+    socket: Socket | None = None,
+) -> Generator[Step, None, Ack | None]:
+    """Yields handlers with what they get, ``first`` and the arguments; returns the acknowledgement if it is still owed.
+
+    An ``Event`` judges the arguments before the first of its handlers. If it rejects them, ``REJECTION`` is called in
+    place of that handler and none of the others, and then whoever handles errors of ``socket``.
+    """
     for listener in listeners:
-        yield Step(listener, args, reply)
+        given = args
+        if listener.event is not None:
+            verdict = verdicts.get(listener.event)
+            if verdict is None:
+                verdict = verdicts[listener.event] = _judge(listener.event, args)
+                if isinstance(verdict, Exception):
+                    yield Step(REJECTION, (verdict,), reply)
+                    reply = None
+                    if socket is not None and isinstance(verdict, InvalidPayload):
+                        yield from _lifecycle_steps(socket, "error", verdict)
+            if isinstance(verdict, Exception):
+                continue
+            given = verdict
+        yield Step(listener, (*first, *given), reply)
+        # Of several handlers the first one answers; one that declares ``ack`` may always.
         if not listener.wants_ack:
             reply = None
+    return reply
+
+
+def _judge(event: AnyEvent, args: tuple[Any, ...]) -> tuple[Any, ...] | Exception:
+    """Returns the arguments that handlers get, or why there are none."""
+    try:
+        return event.validated(args)
+    except (InvalidPayload, LocalProtocolError) as error:
+        return error
+
+
+def _reject(error: Exception, *, ack: Ack | None) -> None:
+    """Answers for the handlers that are not called, and fails as one of them would."""
+    if ack is not None and isinstance(error, InvalidPayload):
+        answer = error.answer
+        ack(*(answer if isinstance(answer, tuple) else () if answer is None else (answer,)))
+    raise error
+
+
+REJECTION = Listener(_reject)
 
 
 def client_steps(job: ClientJob) -> Generator[Step, None, None]:
@@ -185,7 +203,7 @@ def client_steps(job: ClientJob) -> Generator[Step, None, None]:
             for listener in socket.catch_alls():
                 yield Step(listener, (name, *args))
             reply = None if job.ack_id is None else Ack(ConnectionAnswers(socket, job.connection), job.ack_id)
-            yield from _wire_steps(socket.wire_listeners(name), tuple(args), reply)
+            yield from _wire_steps(socket.wire_listeners(name), (), tuple(args), reply, {})
         return
     if isinstance(job, ClientConnected):
         # By the time that its handlers run the socket may have lost its id again.
@@ -208,7 +226,7 @@ def lone_client_step(job: ClientJob) -> Step | None:
     if job.connection <= socket.left or not isinstance(name, str):
         return None
     listener = socket.lone_listener(name)
-    if listener is None:
+    if listener is None or listener.event is not None:
         return None
     reply = None if job.ack_id is None else Ack(ConnectionAnswers(socket, job.connection), job.ack_id)
     return Step(listener, tuple(job.args[1:]), reply)

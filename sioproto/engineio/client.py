@@ -56,8 +56,8 @@ class EngineClient(Observed):
     The server is at ``url``. ``wake(urgent)`` is called, from within whatever call caused it, when output is there to
     be taken; a driver that takes after each call anyway needs none. ``guard()`` raises when a command is given from a
     place where the core does not live. ``jar`` keeps cookies over several connections, if ``config`` wants them kept;
-    ``transports`` are tried instead of those of ``config``. Raises ``LocalProtocolError`` for a path, a query or header
-    fields that could not be sent.
+    ``transports`` are tried instead of those of ``config``. Raises ``LocalProtocolError`` for a path, a query, header
+    fields or subprotocols that could not be sent.
     """
 
     __slots__ = (
@@ -290,6 +290,8 @@ class EngineClient(Observed):
             if self.open and isinstance(message, str) and message.startswith("4"):
                 if self._observers is not None:
                     self.notify("packet", "message", message[1:])
+                    if not self.open:  # an observer ended it in place
+                        return
                 self._events.append(MessageArrived(self, message[1:]))
             else:
                 self.receive_packet(message)
@@ -320,7 +322,8 @@ class EngineClient(Observed):
         if isinstance(packet, bytes):
             if self.open:
                 self.notify("packet", "message", packet)
-                self._events.append(MessageArrived(self, packet))
+                if self.open:  # no observer ended it in place
+                    self._events.append(MessageArrived(self, packet))
             elif not self.opened:
                 self.life.step(ClientInput.GARBAGE, "no handshake")
             return

@@ -6,7 +6,7 @@ server.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sioproto.engineio.events import ObserverFailed
@@ -28,7 +28,7 @@ class MessageArrived:
     """The server sent a message, ``str`` or ``bytes``, over whichever transport."""
 
     engine: EngineClient
-    data: str | bytes
+    data: str | bytes = field(repr=False)  # among it private ids and auth, and reprs end up in logs
 
 
 @dataclass(slots=True)

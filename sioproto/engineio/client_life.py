@@ -160,9 +160,9 @@ class ClientLife:
         client = self._client
         client.open = False
         client.watch.stop()
-        if self.state is not ClientState.CLOSING_PAUSING:
-            self._drop_candidate("socket closed")
         self._close_timer = client.timers.after(client.config.close_timeout, self._close_overdue)
+        if self.state is not ClientState.CLOSING_PAUSING:
+            self._drop_candidate("socket closed")  # an observer of that may be in more of a hurry
         client.polling.skip()
         if client.paused:
             client.paused = False

@@ -7,7 +7,7 @@ comes over.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sioproto.engineio.client_states import ClientInput, ClientState
@@ -71,7 +71,7 @@ class ClientOpening:
 class OpenPacket:
     """What the server says in its handshake; times in seconds."""
 
-    sid: str
+    sid: str = field(repr=False)
     upgrades: tuple[str, ...]
     ping_interval: float
     ping_timeout: float

@@ -1,7 +1,8 @@
 """What a client has still to send: one list, in order, whichever carrier takes it.
 
 A POST takes as much as the server accepts in one body, and no more than ``max_post_packets``; the rest is left. A
-WebSocket takes all. While there is no carrier the list waits, up to ``max_send_buffer`` bytes.
+WebSocket takes all. While there is no carrier the list waits, up to ``max_send_buffer`` bytes: a server that reads
+nothing and pings, each with two bytes, must not fill memory with what answers them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sioproto.engineio.client_polling import fitting
 from sioproto.engineio.client_states import ClientInput
+from sioproto.frame import FRAME_COST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -94,8 +96,13 @@ class ClientOutbox:
         self._call_drained()
 
     @property
+    def weight(self) -> int:
+        """What ``frames`` cost in memory: ``queued`` and ``FRAME_COST`` for each packet."""
+        return self.queued + FRAME_COST * len(self.frames)
+
+    @property
     def _is_full(self) -> bool:
-        return self.queued - self._granted > self._client.config.max_send_buffer
+        return self.weight - self._granted > self._client.config.max_send_buffer
 
     def _take(self, count: int) -> list[Frame]:
         frames = self.frames
@@ -104,9 +111,10 @@ class ClientOutbox:
         for frame in taken:
             size += frame.size
         self.queued -= size
+        size += FRAME_COST * count
         # A burst that was there while the transport took some is healthy, however long it is: until it is through, only
         # what comes on top of it says that the server is slow.
-        self._granted = max(self._granted - size, 0) or self.queued
+        self._granted = max(self._granted - size, 0) or self.weight
         return taken
 
     def _call_drained(self) -> None:

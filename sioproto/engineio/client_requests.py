@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sioproto.environment import Environment
 
 TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
-"""What the name of a header field is made of, in lower case (RFC 9110, section 5.6.2)."""
+"""What the name of a header field, or of a subprotocol, is made of, in lower case (RFC 9110, section 5.6.2)."""
 
 UNFIT_FOR_PATHS = frozenset('"#<>?\\^`{|}')
 """What is printable and cannot stand in the path of a request as it is (RFC 3986, section 3.3)."""
@@ -35,7 +35,7 @@ POST_TYPE = ("content-type", "text/plain;charset=UTF-8")
 class Requests:
     """Makes the requests of one connection, each with a time stamp of its own.
 
-    Raises ``LocalProtocolError`` for a path, a query or header fields that could not be sent.
+    Raises ``LocalProtocolError`` for a path, a query, header fields or subprotocols that could not be sent.
     """
 
     __slots__ = ("_config", "_environment", "_fields", "_jar", "_numbers", "_url")
@@ -49,6 +49,9 @@ class Requests:
         self._jar = jar
         self._numbers = count()
         check_target(config)
+        for each in config.subprotocols:
+            if not each or not TOKEN.issuperset(each.lower()):
+                raise LocalProtocolError(f"{each!r} is no name for a subprotocol")
         self._fields = {name: self._headers(name) for name in TRANSPORTS}
 
     def poll(self, client: EngineClient) -> Fetch:

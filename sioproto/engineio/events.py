@@ -5,7 +5,7 @@ They come in the order in which things happened. Outgoing data does not travel h
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class MessageReceived:
     """The peer sent a message, ``str`` or ``bytes``, over whichever transport."""
 
     session: Session
-    data: str | bytes
+    data: str | bytes = field(repr=False)  # among it private ids and auth, and reprs end up in logs
 
 
 @dataclass(slots=True)

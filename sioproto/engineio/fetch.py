@@ -37,4 +37,4 @@ class Fetch:
         self.dropped = False
 
     def __repr__(self) -> str:
-        return f"Fetch({self.request.method!r}, {self.request.target!r}, {len(self.body)} bytes)"
+        return f"<Fetch of {self.request!r}, {len(self.body)} bytes>"

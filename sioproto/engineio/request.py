@@ -72,7 +72,8 @@ class Request:
         return query
 
     def __repr__(self) -> str:
-        return f"Request({self.method!r}, {self.target!r})"
+        # The query names the session, which is a secret of both sides, and texts like this one end up in logs.
+        return f"Request({self.method!r}, {self.target.partition('?')[0]!r})"
 
 
 class Response:

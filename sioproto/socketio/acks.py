@@ -1,4 +1,4 @@
-"""Acknowledgements that sockets owe us: each is answered, timed out or failed, exactly once.
+"""Acknowledgements: those that sockets owe us, each answered, timed out or failed exactly once; and those that we owe.
 
 A socket keeps, by acknowledgement id, who waits for its answer: a ``SocketAck`` for an event to that socket alone, or
 the one ``BroadcastAck`` that all recipients of a broadcast share.
@@ -18,15 +18,17 @@ if TYPE_CHECKING:
     from sioproto.socketio.socket import Socket
     from sioproto.timers import Timer, Timers
 
+T = TypeVar("T")
+
 Missing = Literal["left", "timed out", "dropped"]
 """Why somebody did not answer: disconnected, too late, or a volatile event could not be sent to them."""
 
 
 @dataclass(slots=True)
-class BroadcastAnswers:
+class BroadcastAnswers(Generic[T]):
     """Who answered what, and who did not."""
 
-    answers: dict[str, Any] = field(default_factory=dict)
+    answers: dict[str, T] = field(default_factory=dict)
     """What each socket answered, by its id, in the order of arrival: None, the argument, or a tuple of several."""
     missing: dict[str, Missing] = field(default_factory=dict)
     """Why the others did not, by their id."""
@@ -154,11 +156,11 @@ class BroadcastAck:
 
     __slots__ = ("_ack_id", "_expected", "_pending", "_result", "_sealed", "_timer")
 
-    def __init__(self, ack_id: int, pending: Pending[BroadcastAnswers], timeout: float, timers: Timers) -> None:
+    def __init__(self, ack_id: int, pending: Pending[BroadcastAnswers[Any]], timeout: float, timers: Timers) -> None:
         self._ack_id = ack_id
         self._pending = pending
         self._expected: dict[Socket, None] = {}
-        self._result = BroadcastAnswers()
+        self._result = BroadcastAnswers[Any]()
         self._sealed = False
         self._timer = timers.after(timeout, self._time_out)
 
@@ -210,3 +212,33 @@ class BroadcastAck:
 def ack_overdue(ack: SocketAck, _: float) -> None:
     """What the lane of the default time-out calls."""
     ack.time_out()
+
+
+class Answering(Protocol):
+    """Whoever can send an acknowledgement."""
+
+    def acknowledge(self, ack_id: int, args: Sequence[Any]) -> bool:
+        """Answers an event. Returns False when the socket is gone."""
+        ...
+
+
+class Ack:
+    """The acknowledgement of one event: call it with the answer's arguments. Only the first call answers.
+
+    A handler gets it through a keyword-only parameter ``ack``. ``called`` tells whether the event is answered.
+    """
+
+    __slots__ = ("_ack_id", "_socket", "called")
+
+    def __init__(self, socket: Answering, ack_id: int) -> None:
+        self._socket = socket
+        self._ack_id = ack_id
+        self.called = False
+
+    def __call__(self, *args: Any) -> bool:
+        """Sends the answer. Returns False, and sends nothing, if it was answered before or the socket is gone."""
+        if self.called:
+            return False
+        sent = self._socket.acknowledge(self._ack_id, args)
+        self.called = True
+        return sent

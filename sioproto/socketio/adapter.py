@@ -85,7 +85,7 @@ class Adapter(ABC):
 
     @abstractmethod
     def broadcast_with_ack(
-        self, args: tuple[Any, ...], selection: Selection, flags: Flags, pending: Pending[BroadcastAnswers]
+        self, args: tuple[Any, ...], selection: Selection, flags: Flags, pending: Pending[BroadcastAnswers[Any]]
     ) -> None:
         """Sends an event to a selection and settles ``pending`` when nobody is left who could still answer."""
 
@@ -196,7 +196,7 @@ class MemoryAdapter(Adapter):
             socket.send_frames(frames, volatile, args)
 
     def broadcast_with_ack(
-        self, args: tuple[Any, ...], selection: Selection, flags: Flags, pending: Pending[BroadcastAnswers]
+        self, args: tuple[Any, ...], selection: Selection, flags: Flags, pending: Pending[BroadcastAnswers[Any]]
     ) -> None:
         namespace = self._namespace
         server = namespace.server

@@ -24,13 +24,14 @@ from sioproto.socketio.client_events import (
 )
 from sioproto.socketio.client_sender import Sender
 from sioproto.socketio.emitting import Emitting
-from sioproto.socketio.operator import EmitOperator, check_event
+from sioproto.socketio.operator import EmitOperator, name_of
 from sioproto.socketio.recovering import Recovering
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sioproto.engineio.client import EngineClient
+    from sioproto.event import AnyEvent
     from sioproto.socketio.adapter import Flags
     from sioproto.socketio.client_events import ClientReason
     from sioproto.socketio.packet import Packet
@@ -207,17 +208,17 @@ class ClientSocket(Emitting[EmitOperator]):
         """Takes what an observer raised."""
         self.client.report(error, where)
 
-    def emit_flagged(self, flags: Flags, event: str, args: tuple[Any, ...]) -> None:
+    def emit_flagged(self, flags: Flags, event: str | AnyEvent, args: tuple[Any, ...]) -> None:
         """Sends an event the way the flags say, or lets it wait for a connection."""
-        check_event(event)
+        name = name_of(event)
         self.client.guard()
-        self._sender.emit(flags, (event, *args))
+        self._sender.emit(flags, (name, *args))
 
-    def emit_with_ack_flagged(self, flags: Flags, event: str, args: tuple[Any, ...]) -> Pending[Any]:
+    def emit_with_ack_flagged(self, flags: Flags, event: str | AnyEvent, args: tuple[Any, ...]) -> Pending[Any]:
         """Sends an event that is to be acknowledged, the way the flags say."""
-        check_event(event)
+        name = name_of(event)
         self.client.guard()
-        return self._sender.ask(flags, (event, *args))
+        return self._sender.ask(flags, (name, *args))
 
     def acknowledge(self, ack_id: int, args: Sequence[Any], connection: int) -> bool:
         """Answers an event of the server. Returns False when the connection that it came by is gone, unless a recovered
@@ -297,11 +298,18 @@ class ClientSocket(Emitting[EmitOperator]):
             self._settle(None)
 
     def receive_event(self, packet: Packet, size: int) -> None:
-        """Takes an event; one that comes before the answer to CONNECT waits for that."""
-        if self.state is ClientSocketState.CONNECTED:
+        """Takes an event; one that comes before the answer to CONNECT waits for that.
+
+        While too much of earlier connections is not handled yet, it is not taken, and the connection is lost like the
+        one before. Else a server could fill memory by coming back, with one read each time.
+        """
+        client = self.client
+        if client.parked and client.crowded:
+            client.drop("ping timeout", "handlers lag")
+        elif self.state is ClientSocketState.CONNECTED:
             self._tell_event(packet, size)
         elif self.state is ClientSocketState.CONNECTING and not self._early.add(packet, size):
-            self.client.drop("transport error", "too many events before CONNECT was answered")
+            client.drop("transport error", "too many events before CONNECT was answered")
 
     def receive_ack(self, packet: Packet) -> None:
         """Takes an acknowledgement; one that nobody waits for is ignored."""

@@ -73,7 +73,7 @@ class FamilyAdapter(Adapter):
             adapter.broadcast(args, selection, flags)
 
     def broadcast_with_ack(
-        self, args: tuple[Any, ...], selection: Selection, flags: Flags, pending: Pending[BroadcastAnswers]
+        self, args: tuple[Any, ...], selection: Selection, flags: Flags, pending: Pending[BroadcastAnswers[Any]]
     ) -> None:
         raise LocalProtocolError(NO_ANSWERS)
 

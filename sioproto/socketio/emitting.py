@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from sioproto.handlers import observer_of, without
 from sioproto.socketio.adapter import NO_FLAGS, Flags
 from sioproto.socketio.listening import Listening
 from sioproto.socketio.operator import EmitOperator, check_timeout
+from sioproto.socketio.registering import RegisteringAlone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sioproto.event import Answer, AnyEvent, Askable, P, Sendable
     from sioproto.handlers import Listener
     from sioproto.pending import Pending
 
@@ -20,7 +22,7 @@ M = TypeVar("M", bound="Callable[..., Any]")
 Op = TypeVar("Op", bound=EmitOperator)
 
 
-class Emitting(Listening, Generic[Op]):
+class Emitting(RegisteringAlone, Listening, Generic[Op]):
     """A socket of either side: it has handlers, and ``emit`` and its kin; its side says how flags are obeyed."""
 
     __slots__ = ("_outgoing",)
@@ -30,11 +32,11 @@ class Emitting(Listening, Generic[Op]):
         self._outgoing: tuple[Listener, ...] = ()
 
     @abstractmethod
-    def emit_flagged(self, flags: Flags, event: str, args: tuple[Any, ...]) -> None:
+    def emit_flagged(self, flags: Flags, event: str | AnyEvent, args: tuple[Any, ...]) -> None:
         """Sends an event the way the flags say."""
 
     @abstractmethod
-    def emit_with_ack_flagged(self, flags: Flags, event: str, args: tuple[Any, ...]) -> Pending[Any]:
+    def emit_with_ack_flagged(self, flags: Flags, event: str | AnyEvent, args: tuple[Any, ...]) -> Pending[Any]:
         """Sends an event that is to be acknowledged, the way the flags say."""
 
     @abstractmethod
@@ -45,7 +47,11 @@ class Emitting(Listening, Generic[Op]):
     def report_observer(self, error: Exception, where: str) -> None:
         """Takes what an observer raised."""
 
-    def emit(self, event: str, *args: Any) -> None:
+    @overload
+    def emit(self, event: Sendable[P], *args: P.args, **kwargs: P.kwargs) -> None: ...
+    @overload
+    def emit(self, event: str, *args: Any) -> None: ...
+    def emit(self, event: Any, *args: Any) -> None:  # type: ignore[misc]  # see ``Sendable``: no keyword ever comes
         """Sends an event to the other side. One that cannot be delivered yet waits: a server's until its socket is
         accepted, a client's until it is connected.
 
@@ -58,7 +64,11 @@ class Emitting(Listening, Generic[Op]):
         """Emits the event ``message``."""
         self.emit_flagged(NO_FLAGS, "message", args)
 
-    def emit_with_ack(self, event: str, *args: Any) -> Pending[Any]:
+    @overload
+    def emit_with_ack(self, event: Askable[Answer, P], *args: P.args, **kwargs: P.kwargs) -> Pending[Answer]: ...
+    @overload
+    def emit_with_ack(self, event: str, *args: Any) -> Pending[Any]: ...
+    def emit_with_ack(self, event: Any, *args: Any) -> Pending[Any]:  # type: ignore[misc]  # see ``Sendable``: no keyword ever comes
         """Sends an event and returns what the other side is going to answer.
 
         The result is None for no argument, the argument itself for one, a tuple for several. Waiting for it raises

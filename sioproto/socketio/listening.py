@@ -6,25 +6,32 @@ sends an event called ``connection`` or ``error`` reaches only a handler that as
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
+import inspect
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from sioproto.errors import LocalProtocolError, ReservedEventError
+from sioproto.event import Event
 from sioproto.handlers import Handlers, Listener, without
 from sioproto.socketio.packet import RESERVED_EVENTS
+from sioproto.socketio.registering import Registering, Registration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from sioproto.event import AnyEvent
+
 H = TypeVar("H", bound="Callable[..., Any]")
 
 
-class Listening:
-    """``on``, ``once`` and ``off`` over two tables: what happens to a socket, and what clients emit."""
+class Listening(Registering):
+    """Two tables of handlers: for what happens to a socket, and for what clients emit."""
 
     __slots__ = ("_any", "_lifecycle", "_wire")
 
     LIFECYCLE: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """The names of ours, each with what its handlers get."""
+    FIRST: ClassVar[tuple[str, ...]] = ()
+    """What handlers of clients' events get before the arguments."""
 
     def __init__(self) -> None:
         # Most sockets never get a handler of their own, so the tables are made when the first one comes.
@@ -32,46 +39,13 @@ class Listening:
         self._wire: Handlers | None = None
         self._any: tuple[Listener, ...] = ()
 
-    @overload
-    def on(self, event: str, handler: H, *, wire: bool = False, concurrent: bool = False) -> H: ...
-    @overload
-    def on(
-        self, event: str, handler: None = None, *, wire: bool = False, concurrent: bool = False
-    ) -> Callable[[H], H]: ...
-    def on(
-        self, event: str, handler: H | None = None, *, wire: bool = False, concurrent: bool = False
-    ) -> H | Callable[[H], H]:
-        """Registers a handler, as a decorator or with the handler as second argument; ``def`` or ``async def``.
-
-        A lifecycle name (``connection``, ``disconnecting``, ``disconnect``, ``error``, and on a server
-        ``new_namespace``) registers for that, every other name for the client's event of that name; ``wire=True``
-        asks for a client's event whatever its name. Handlers of one socket run one after another in the order of
-        arrival; with ``concurrent=True`` the next one does not wait for this one, which runs beside it. Arguments
-        that the handler does not take are dropped; if it needs more than came, the event is reported to ``on_error``
-        and not acknowledged.
-
-        What the handler returns is the acknowledgement, if the client asked for one: nothing gives none, a tuple gives
-        several arguments, anything else one. A keyword-only parameter ``ack`` takes the matter over: it is a callable
-        that sends its arguments, the first time it is called, or None if the client did not ask. Raises
-        ``LocalProtocolError`` for something that cannot be a handler.
-        """
-        result: H | Callable[[H], H] = self._register(event, handler, wire=wire, concurrent=concurrent, once=False)
-        return result
-
-    @overload
-    def once(self, event: str, handler: H, *, wire: bool = False) -> H: ...
-    @overload
-    def once(self, event: str, handler: None = None, *, wire: bool = False) -> Callable[[H], H]: ...
-    def once(self, event: str, handler: H | None = None, *, wire: bool = False) -> H | Callable[[H], H]:
-        """Like ``on``, for the next time only."""
-        result: H | Callable[[H], H] = self._register(event, handler, wire=wire, concurrent=False, once=True)
-        return result
-
-    def off(self, event: str, handler: Callable[..., Any] | None = None, *, wire: bool = False) -> None:
+    def off(self, event: str | AnyEvent, handler: Callable[..., Any] | None = None, *, wire: bool = False) -> None:
         """Removes one handler of an event, or all of them. What is not there is ignored."""
+        if isinstance(event, Event):
+            event, wire = event.name, True
         table = self._wire if wire or event not in self.LIFECYCLE else self._lifecycle
         if table is not None:
-            table.remove(self._canonical(event), handler)
+            table.remove(event if wire else self._canonical(event), handler)
 
     def on_any(self, handler: H) -> H:
         """Registers a catch-all, as a decorator or called: it gets the name and the arguments of every event of a
@@ -120,7 +94,9 @@ class Listening:
         """Returns who handles a client's event if that is just one, in order, and there is no catch-all."""
         return None if self._wire is None or self._any else self._wire.lone(event)
 
-    def _register(self, event: str, handler: Any, *, wire: bool, concurrent: bool, once: bool) -> Any:
+    def _register(self, event: str | AnyEvent, handler: Any, *, wire: bool, concurrent: bool, once: bool) -> Any:
+        if isinstance(event, Event):
+            return self._register_declared(event, handler, concurrent=concurrent, once=once)
         if not isinstance(event, str):
             raise LocalProtocolError(f"an event is named by a str, not {type(event).__name__}")
         if event in RESERVED_EVENTS and (wire or event not in self.LIFECYCLE):
@@ -131,14 +107,29 @@ class Listening:
         if not wire and event in self.LIFECYCLE:
             listener.check(f"a handler of {event!r}", self.LIFECYCLE[event])
         if wire or event not in self.LIFECYCLE:
-            if self._wire is None:
-                self._wire = Handlers()
-            self._wire.add(event, listener)
+            self._add_wire(event, listener)
         else:
             if self._lifecycle is None:
                 self._lifecycle = Handlers()
             self._lifecycle.add(self._canonical(event), listener)
         return handler
+
+    def _register_declared(self, event: AnyEvent, handler: Any, *, concurrent: bool, once: bool) -> Any:
+        if event.name in RESERVED_EVENTS:
+            raise ReservedEventError(event.name)
+        if handler is None:
+            return Registration(lambda call: self._register_declared(event, call, concurrent=concurrent, once=once))
+        checked = None if event.validate is None else event
+        listener = Listener(handler, once=once, concurrent=concurrent, event=checked)
+        given = (*self.FIRST, *map(inspect.formatannotation, event.types))
+        listener.check(f"a handler of {event.name!r}", given)
+        self._add_wire(event.name, listener)
+        return handler
+
+    def _add_wire(self, event: str, listener: Listener) -> None:
+        if self._wire is None:
+            self._wire = Handlers()
+        self._wire.add(event, listener)
 
     def _canonical(self, event: str) -> str:
         return "connection" if event == "connect" and "connection" in self.LIFECYCLE else event

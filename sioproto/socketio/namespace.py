@@ -9,6 +9,7 @@ from sioproto.errors import LocalProtocolError
 from sioproto.handlers import Handlers, Listener
 from sioproto.socketio.listening import Listening
 from sioproto.socketio.operator import BroadcastOperator
+from sioproto.socketio.registering import RegisteringWithSocket
 from sioproto.socketio.sending import Sending, check_server_event
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound="Callable[..., Any]")
 
 
-class Namespace(Listening, Sending):
+class Namespace(RegisteringWithSocket, Listening, Sending):
     """The sockets that are connected under one name, such as ``/`` or ``/admin``.
 
     Get one from ``of``. A subclass may have methods ``on_<event>``, which become handlers: ``on_connection(self,
@@ -39,6 +40,7 @@ class Namespace(Listening, Sending):
         "error": ("socket", "error"),
         "new_namespace": ("namespace",),
     }
+    FIRST: ClassVar[tuple[str, ...]] = ("socket",)
 
     def __init__(self, server: SocketServer, name: str, parent: DynamicNamespace | None = None) -> None:
         super().__init__()

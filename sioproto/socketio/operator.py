@@ -6,9 +6,10 @@ Each modifier returns a new operator, so one may be kept and used again; nothing
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from sioproto.errors import AckTimeout, Disconnected, LocalProtocolError, ReservedEventError
+from sioproto.event import Answer, Event, P
 from sioproto.pending import Pending
 from sioproto.socketio.adapter import NO_FLAGS, Flags, Selection
 from sioproto.socketio.packet import RESERVED_EVENTS
@@ -16,6 +17,7 @@ from sioproto.socketio.packet import RESERVED_EVENTS
 if TYPE_CHECKING:
     from typing import Self
 
+    from sioproto.event import AnyEvent, Askable, Sendable
     from sioproto.socketio.acks import BroadcastAnswers
     from sioproto.socketio.adapter import Adapter
     from sioproto.socketio.namespace import Namespace
@@ -25,12 +27,18 @@ if TYPE_CHECKING:
 EVERYBODY = Selection()
 
 
-def check_event(event: str) -> None:
-    """Raises ``TypeError`` unless an event's name is a ``str``, and ``ReservedEventError`` if Socket.IO keeps it."""
+def name_of(event: str | AnyEvent) -> str:
+    """Returns the name of an event.
+
+    Raises ``TypeError`` for what is neither a ``str`` nor an ``Event``, ``ReservedEventError`` if Socket.IO keeps it.
+    """
     if not isinstance(event, str):
-        raise TypeError(f"an event is named by a str, not {type(event).__name__}")
+        if not isinstance(event, Event):
+            raise TypeError(f"an event is named by a str, not {type(event).__name__}")
+        event = event.name
     if event in RESERVED_EVENTS:
         raise ReservedEventError(event)
+    return event
 
 
 def check_rooms(rooms: tuple[str, ...]) -> None:
@@ -49,10 +57,10 @@ def check_timeout(seconds: float) -> None:
 class Emitter(Protocol):
     """Whoever can send an event with flags: a socket of either side."""
 
-    def emit_flagged(self, flags: Flags, event: str, args: tuple[Any, ...]) -> None:
+    def emit_flagged(self, flags: Flags, event: str | AnyEvent, args: tuple[Any, ...]) -> None:
         """Sends an event the way the flags say."""
 
-    def emit_with_ack_flagged(self, flags: Flags, event: str, args: tuple[Any, ...]) -> Pending[Any]:
+    def emit_with_ack_flagged(self, flags: Flags, event: str | AnyEvent, args: tuple[Any, ...]) -> Pending[Any]:
         """Sends an event that is to be acknowledged, the way the flags say."""
         ...
 
@@ -95,14 +103,18 @@ class BroadcastOperator:
         """Says whether a transport may compress the event; by default it may."""
         return BroadcastOperator(self._namespace, self._selection, replace(self._flags, compress=compress))
 
-    def emit(self, event: str, *args: Any) -> None:
+    @overload
+    def emit(self, event: Sendable[P], *args: P.args, **kwargs: P.kwargs) -> None: ...
+    @overload
+    def emit(self, event: str, *args: Any) -> None: ...
+    def emit(self, event: Any, *args: Any) -> None:  # type: ignore[misc]  # see ``Sendable``: no keyword ever comes
         """Sends an event to all of them, encoded once. Who joins later gets nothing.
 
         Raises ``ReservedEventError`` for a name that Socket.IO keeps, ``LocalProtocolError`` for arguments that
         cannot be encoded; then nobody gets anything.
         """
-        check_event(event)
-        self._adapter().broadcast((event, *args), self._selection, self._flags)
+        name = name_of(event)
+        self._adapter().broadcast((name, *args), self._selection, self._flags)
 
     def send(self, *args: Any) -> None:
         """Emits the event ``message``."""
@@ -113,28 +125,35 @@ class BroadcastOperator:
         check_timeout(seconds)
         return BroadcastOperator(self._namespace, self._selection, replace(self._flags, timeout=seconds))
 
-    def emit_with_ack(self, event: str, *args: Any) -> Pending[BroadcastAnswers]:
+    @overload
+    def emit_with_ack(
+        self, event: Askable[Answer, P], *args: P.args, **kwargs: P.kwargs
+    ) -> Pending[BroadcastAnswers[Answer]]: ...
+    @overload
+    def emit_with_ack(self, event: str, *args: Any) -> Pending[BroadcastAnswers[Any]]: ...
+    def emit_with_ack(self, event: Any, *args: Any) -> Pending[Any]:  # type: ignore[misc]  # see ``Sendable``: no keyword ever comes
         """Sends an event to all of them and returns who answered what, and who is missing and why.
 
         It is done as soon as nobody is left who could still answer, at the latest after ``ack_timeout`` seconds (or
         those of ``timeout``); that somebody is missing raises nothing. With nobody to ask it is done at once.
         """
-        check_event(event)
-        pending: Pending[BroadcastAnswers] = Pending(self._namespace.server.waiting)
-        self._adapter().broadcast_with_ack((event, *args), self._selection, self._flags, pending)
+        name = name_of(event)
+        pending: Pending[BroadcastAnswers[Any]] = Pending(self._namespace.server.waiting)
+        self._adapter().broadcast_with_ack((name, *args), self._selection, self._flags, pending)
         return pending
 
-    def emit_with_one_ack(self, event: str, *args: Any) -> Pending[Any]:
+    def emit_with_one_ack(self, event: str | AnyEvent, *args: Any) -> Pending[Any]:
         """Like ``emit_with_ack`` for a selection of one socket: its answer, or ``AckTimeout`` or ``Disconnected``."""
         one: Pending[Any] = Pending(self._namespace.server.waiting)
 
-        def settle(answers: Pending[BroadcastAnswers]) -> None:
+        def settle(answers: Pending[BroadcastAnswers[Any]]) -> None:
             result = answers.result()
             for value in result.answers.values():
                 one.resolve(value)
             one.reject(AckTimeout() if "timed out" in result.missing.values() else Disconnected())
 
-        self.emit_with_ack(event, *args).on_done(settle)
+        asked: Any = event  # which overload it is does not matter here
+        self.emit_with_ack(asked, *args).on_done(settle)
         return one
 
     # What concerns the sockets themselves
@@ -196,11 +215,19 @@ class EmitOperator:
         check_timeout(seconds)
         return type(self)(self._socket, replace(self._flags, timeout=seconds))
 
-    def emit(self, event: str, *args: Any) -> None:
+    @overload
+    def emit(self, event: Sendable[P], *args: P.args, **kwargs: P.kwargs) -> None: ...
+    @overload
+    def emit(self, event: str, *args: Any) -> None: ...
+    def emit(self, event: Any, *args: Any) -> None:  # type: ignore[misc]  # see ``Sendable``: no keyword ever comes
         """See ``Socket.emit``."""
         self._socket.emit_flagged(self._flags, event, args)
 
-    def emit_with_ack(self, event: str, *args: Any) -> Pending[Any]:
+    @overload
+    def emit_with_ack(self, event: Askable[Answer, P], *args: P.args, **kwargs: P.kwargs) -> Pending[Answer]: ...
+    @overload
+    def emit_with_ack(self, event: str, *args: Any) -> Pending[Any]: ...
+    def emit_with_ack(self, event: Any, *args: Any) -> Pending[Any]:  # type: ignore[misc]  # see ``Sendable``: no keyword ever comes
         """See ``Socket.emit_with_ack``."""
         return self._socket.emit_with_ack_flagged(self._flags, event, args)
 

@@ -195,9 +195,12 @@ class Reconnecting:
     def _opened(self, engine: EngineClient) -> None:
         self._stop_timers()
         attempts = self._backoff.attempts
-        self._backoff.reset()
+        if not self._client.crowded:  # else it is going to be given up at the first event
+            self._backoff.reset()
         self._remembered = engine.transport_name == "websocket"
         self._observers.notify("open")
+        if engine is not self.engine:
+            return  # whoever was told has left in place, and may be coming back over another one
         if attempts:
             self._tell_all("reconnect", attempts)
         for socket in list(self._client.sockets.values()):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from sioproto.socketio.operator import BroadcastOperator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sioproto.event import Answer, Askable, P, Sendable
     from sioproto.pending import Pending
     from sioproto.socketio.namespace import Namespace
 
@@ -37,9 +38,13 @@ class HandshakeLike(Protocol):
 class Asking(Protocol):
     """One socket, with a time-out for its answer."""
 
-    def emit_with_ack(self, event: str, *args: Any) -> Pending[Any]:
+    @overload
+    def emit_with_ack(self, event: Askable[Answer, P], *args: P.args, **kwargs: P.kwargs) -> Pending[Answer]:
         """Sends it an event and returns its answer."""
         ...
+
+    @overload
+    def emit_with_ack(self, event: str, *args: Any) -> Pending[Any]: ...
 
 
 class SocketLike(Protocol):
@@ -65,15 +70,23 @@ class SocketLike(Protocol):
         """Its data: the very dict, or a copy of the time of asking if it is remote."""
         ...
 
-    def emit(self, event: str, *args: Any) -> None:
+    @overload
+    def emit(self, event: Sendable[P], *args: P.args, **kwargs: P.kwargs) -> None:
         """Sends it an event."""
+
+    @overload
+    def emit(self, event: str, *args: Any) -> None: ...
 
     def send(self, *args: Any) -> None:
         """Emits the event ``message``."""
 
-    def emit_with_ack(self, event: str, *args: Any) -> Pending[Any]:
+    @overload
+    def emit_with_ack(self, event: Askable[Answer, P], *args: P.args, **kwargs: P.kwargs) -> Pending[Answer]:
         """Sends it an event and returns its answer."""
         ...
+
+    @overload
+    def emit_with_ack(self, event: str, *args: Any) -> Pending[Any]: ...
 
     def timeout(self, seconds: float) -> Asking:
         """Sets how long ``emit_with_ack`` waits, in seconds."""
@@ -109,7 +122,11 @@ class RemoteSocket:
         # A socket's id is the name of a room with just that socket.
         self._operator = BroadcastOperator(namespace).to(sid)
 
-    def emit(self, event: str, *args: Any) -> None:
+    @overload
+    def emit(self, event: Sendable[P], *args: P.args, **kwargs: P.kwargs) -> None: ...
+    @overload
+    def emit(self, event: str, *args: Any) -> None: ...
+    def emit(self, event: Any, *args: Any) -> None:  # type: ignore[misc]  # see ``Sendable``: no keyword ever comes
         """Sends it an event."""
         self._operator.emit(event, *args)
 
@@ -117,7 +134,11 @@ class RemoteSocket:
         """Emits the event ``message``."""
         self._operator.emit("message", *args)
 
-    def emit_with_ack(self, event: str, *args: Any) -> Pending[Any]:
+    @overload
+    def emit_with_ack(self, event: Askable[Answer, P], *args: P.args, **kwargs: P.kwargs) -> Pending[Answer]: ...
+    @overload
+    def emit_with_ack(self, event: str, *args: Any) -> Pending[Any]: ...
+    def emit_with_ack(self, event: Any, *args: Any) -> Pending[Any]:  # type: ignore[misc]  # see ``Sendable``: no keyword ever comes
         """Sends it an event and returns its answer; fails with ``AckTimeout`` or ``Disconnected`` if there is none."""
         return self._operator.emit_with_one_ack(event, *args)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from sioproto.errors import ReservedEventError
 from sioproto.pending import Pending
 
 if TYPE_CHECKING:
+    from sioproto.event import Answer, Askable, P, Sendable
     from sioproto.socketio.acks import BroadcastAnswers
     from sioproto.socketio.namespace import Namespace
     from sioproto.socketio.operator import BroadcastOperator
@@ -32,7 +33,11 @@ class Sending:
     @abstractmethod
     def _namespace(self) -> Namespace: ...
 
-    def emit(self, event: str, *args: Any) -> None:
+    @overload
+    def emit(self, event: Sendable[P], *args: P.args, **kwargs: P.kwargs) -> None: ...
+    @overload
+    def emit(self, event: str, *args: Any) -> None: ...
+    def emit(self, event: Any, *args: Any) -> None:  # type: ignore[misc]  # see ``Sendable``: no keyword ever comes
         """Sends an event to every socket of the namespace; see ``BroadcastOperator.emit``."""
         self.everybody.emit(event, *args)
 
@@ -40,7 +45,13 @@ class Sending:
         """Emits the event ``message``."""
         self.everybody.emit("message", *args)
 
-    def emit_with_ack(self, event: str, *args: Any) -> Pending[BroadcastAnswers]:
+    @overload
+    def emit_with_ack(
+        self, event: Askable[Answer, P], *args: P.args, **kwargs: P.kwargs
+    ) -> Pending[BroadcastAnswers[Answer]]: ...
+    @overload
+    def emit_with_ack(self, event: str, *args: Any) -> Pending[BroadcastAnswers[Any]]: ...
+    def emit_with_ack(self, event: Any, *args: Any) -> Pending[Any]:  # type: ignore[misc]  # see ``Sendable``: no keyword ever comes
         """Sends an event to everybody and returns the answers; see ``BroadcastOperator.emit_with_ack``."""
         return self.everybody.emit_with_ack(event, *args)
 

@@ -11,13 +11,14 @@ from sioproto.pending import Pending
 from sioproto.socketio.acks import Acks, SocketAck
 from sioproto.socketio.adapter import NO_FLAGS, Flags
 from sioproto.socketio.emitting import Emitting
-from sioproto.socketio.operator import BroadcastOperator, SocketOperator, check_event, check_rooms
+from sioproto.socketio.operator import BroadcastOperator, SocketOperator, check_rooms, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sioproto.engineio.request import Request
     from sioproto.engineio.session import Session
+    from sioproto.event import AnyEvent
     from sioproto.frame import Frame
     from sioproto.socketio.acks import Waiter
     from sioproto.socketio.client import Client
@@ -214,12 +215,12 @@ class Socket(Emitting[SocketOperator]):
         """Takes what an observer raised."""
         self.namespace.server.engine.report(error, where)
 
-    def emit_flagged(self, flags: Flags, event: str, args: tuple[Any, ...]) -> None:
+    def emit_flagged(self, flags: Flags, event: str | AnyEvent, args: tuple[Any, ...]) -> None:
         """Sends an event the way the flags say."""
-        check_event(event)
+        name = name_of(event)
         namespace = self.namespace
         namespace.server.guard()
-        args = (event, *args)
+        args = (name, *args)
         trail = self.trail
         if trail is None or trail.over:
             frames = namespace.server.parser.encode_event(namespace.name, args, None, flags.compress)
@@ -234,14 +235,14 @@ class Socket(Emitting[SocketOperator]):
                 return
         self.send_frames(frames, flags.volatile, args)
 
-    def emit_with_ack_flagged(self, flags: Flags, event: str, args: tuple[Any, ...]) -> Pending[Any]:
+    def emit_with_ack_flagged(self, flags: Flags, event: str | AnyEvent, args: tuple[Any, ...]) -> Pending[Any]:
         """Sends an event that is to be acknowledged, the way the flags say."""
-        check_event(event)
+        name = name_of(event)
         namespace = self.namespace
         server = namespace.server
         server.guard()
         ack_id = namespace.next_ack_id()
-        args = (event, *args)
+        args = (name, *args)
         pending: Pending[Any] = Pending(server.waiting)
         trail, gone = self.trail, self.state in (SocketState.DISCONNECTING, SocketState.DISCONNECTED)
         if trail is None or gone or flags.volatile:

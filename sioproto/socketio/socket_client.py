@@ -47,7 +47,8 @@ class SocketClient:
 
     ``origin`` is where the server is. ``wake(urgent)`` is called when there is output or news; ``waiting`` is how a
     runtime waits for a ``Pending``; ``timers`` may be shared with others of the same clock; ``socket_class`` makes
-    the sockets. Raises ``LocalProtocolError`` for a path, a query or header fields that could not be sent.
+    the sockets. Raises ``LocalProtocolError`` for a path, a query, header fields or subprotocols that could not
+    be sent.
     """
 
     def __init__(
@@ -77,6 +78,8 @@ class SocketClient:
         self._socket_class = socket_class
         self.parked = 0
         """Bytes of events that wait for handlers; the floor above counts."""
+        self.max_parked = float("inf")
+        """How many of them may wait before it stops reading."""
         self.closing = False
         """Whether ``close`` was called."""
         self._wake = wake
@@ -108,6 +111,11 @@ class SocketClient:
     def paused(self) -> bool:
         """Whether reading from the server is stopped, because handlers lag."""
         return self.engine is not None and self.engine.paused
+
+    @property
+    def crowded(self) -> bool:
+        """Whether too much waits for handlers already that came over an earlier connection, not this one."""
+        return self.parked > self.max_parked and not self.paused
 
     def of(self, name: str = "/", auth: Auth = None) -> ClientSocket:
         """Returns the socket of a namespace, made at the first call; a slash at the beginning is added if missing.

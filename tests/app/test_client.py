@@ -874,6 +874,53 @@ def test_a_handler_that_waits_behind_what_is_not_read_is_set_free() -> None:
     assert hand.link.reading
 
 
+def test_what_lags_does_not_grow_over_further_connections() -> None:
+    hand = hand_app(hooks={"max_parked": 4000})
+    gate = hand.gate()
+    heard: list[int] = []
+
+    @hand.core.on("x")
+    async def wait(number: int, text: str) -> None:
+        heard.append(number)
+        await gate
+
+    hand.join()
+    hand.emit("x", 0, 1000 * "a")
+    hand.emit("x", 1, 3000 * "a")
+    hand.advance(45)
+    assert not hand.core.connected
+    for number, seconds in enumerate([1, 2]):
+        hand.advance(seconds)
+        hand.open()
+        hand.accept()
+        # What is no event is still taken: a handler may wait for it.
+        answer = hand.core.emit_with_ack("question")
+        hand.say(f"43{number}[1]")
+        assert answer.result() == 1
+        hand.emit("x", 2, 9000 * "a")
+        assert not hand.core.connected
+        assert hand.closed == hand.links
+    # Nor is it kept until the namespace is connected.
+    hand.advance(3.5)
+    hand.open()
+    hand.emit("x", 3, 9000 * "a")
+    assert hand.closed == hand.links
+    hand.advance(3.75)
+    hand.open()
+    hand.accept()
+    hand.unlock(gate)
+    hand.emit("x", 4, "")
+    assert heard == [0, 1, 4]
+    # All is well again, and so are the delays.
+    hand.lose()
+    hand.advance(3.75)
+    hand.open()
+    hand.accept()
+    hand.lose()
+    hand.advance(1)
+    assert len(hand.fetches) == 1
+
+
 def test_max_parked_is_a_number_of_bytes() -> None:
     with pytest.raises(OptionError, match="max_parked"):
         hand_app(hooks={"max_parked": 0})

@@ -22,6 +22,7 @@ from sioproto.engineio import (
     SessionClosed,
     parse_url,
 )
+from sioproto.frame import FRAME_COST
 from tests.engineio.pair import HANDSHAKE, URL, Lone, Pair
 from tests.virtual import Clock, living, make_environment, payload
 
@@ -410,6 +411,12 @@ def test_subprotocols_are_offered() -> None:
     alone = Lone(subprotocols=("one", "two")).open(upgrades=["websocket"])
     assert [fetch.subprotocols for fetch in alone.sent if fetch.request.upgrade] == [("one", "two")]
     assert all(fetch.subprotocols == () for fetch in alone.sent if not fetch.request.upgrade)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a,b", "ü", "\r\n"])
+def test_what_is_no_subprotocol_is_refused(name: str) -> None:
+    with pytest.raises(LocalProtocolError, match="subprotocol"):
+        Lone(subprotocols=("one", name))
 
 
 @BOTH
@@ -870,7 +877,7 @@ def test_whoever_waits_for_a_drain_may_send() -> None:
 
 
 def test_a_server_that_takes_no_more_is_given_up() -> None:
-    alone = lone(max_send_buffer=100)
+    alone = lone(max_send_buffer=100 + 10 * FRAME_COST)
     alone.client.send("in hand")
     alone.settle()
     for _ in range(9):
@@ -891,8 +898,18 @@ def test_a_blocked_websocket_is_given_up_within_one_turn() -> None:
     assert alone.settle().end == ("transport error", "send buffer is full")
 
 
+def test_a_server_that_pings_and_reads_nothing_is_given_up() -> None:
+    alone = lone("websocket", max_send_buffer=100 * FRAME_COST)
+    alone.client.receive_blocked(alone.link)
+    for _ in range(99):
+        alone.say("2")
+    assert alone.client.open
+    alone.say("2")
+    assert alone.end == ("transport error", "send buffer is full")
+
+
 def test_a_burst_is_no_slow_server() -> None:
-    alone = Lone(max_send_buffer=100, drain_mark=50).open(maxPayload=50)
+    alone = Lone(max_send_buffer=100 + FRAME_COST, drain_mark=50).open(maxPayload=50)
     for number in range(100):
         alone.client.send(f"{number:09}")
     alone.settle()
@@ -1374,6 +1391,19 @@ def test_an_observer_that_raises_stops_nobody() -> None:
     assert alone.take_post() == ["4x", "4y"]
 
 
+@BOTH
+@pytest.mark.parametrize("message", ["4text", b"binary"])
+def test_nothing_follows_an_end_that_an_observer_brought_about(transport: str, message: str | bytes) -> None:
+    alone = lone(transport)
+    alone.client.on("packet", lambda: alone.client.close(discard=True))
+    if transport == "polling":
+        alone.answer(message, "4more")
+    else:
+        alone.say(message, "4more")
+    assert isinstance(alone.log[-1], EngineClosed)
+    assert alone.heard == []
+
+
 def test_observers_have_names_and_may_leave() -> None:
     client = lone().client
     with pytest.raises(LocalProtocolError, match="upgrade_error"):
@@ -1386,6 +1416,28 @@ def test_observers_have_names_and_may_leave() -> None:
 
 
 # -- where commands come from
+
+
+@BOTH
+def test_no_text_shows_what_is_secret(transport: str) -> None:
+    options: dict[str, Any] = {"query": {"token": "hidden"}, "extra_headers": {"authorization": "hidden"}}
+    alone = Lone(transports=(transport,), cookie_jar=True, **options).open(sid="hidden")
+    client = alone.client
+    client.send('0{"token":"hidden"}')
+    frames = client.outbox.frames
+    things: list[Any] = [client, client.config, client.transport, alone.link if alone.links else None, *frames]
+    alone.settle()
+    packet = '40{"sid":"one","pid":"hidden"}'
+    if transport == "polling":
+        alone.respond(alone.get, Response(200, [("set-cookie", "name=hidden")], payload(packet)))
+    else:
+        alone.say(packet)
+    things += [*alone.sent, *(fetch.request for fetch in alone.sent), *alone.log]
+    alone.client.close(discard=True)
+    alone.settle()
+    texts = [*map(repr, things), *map(repr, alone.log)]
+    assert len(texts) > 8
+    assert [text for text in texts if "hidden" in text] == []
 
 
 def test_commands_come_from_where_the_core_lives() -> None:

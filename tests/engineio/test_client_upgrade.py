@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from sioproto import RemoteProtocolError, Response
 from sioproto.engineio import ClientState, EngineClosed, EngineOpened, SessionClosed, State
+from sioproto.frame import FRAME_COST
 from tests.engineio.pair import UPGRADING, Lone, Pair
 from tests.virtual import living, payload
 
@@ -366,7 +367,7 @@ def test_polling_that_fails_during_an_upgrade_ends_everything(stage: str, how: s
 
 
 def test_too_much_is_held_during_an_upgrade() -> None:
-    alone = bring("pausing", max_send_buffer=100)
+    alone = bring("pausing", max_send_buffer=100 + FRAME_COST)
     alone.client.send("x" * 99)
     assert alone.settle().client.open
     alone.client.send("")
@@ -388,6 +389,14 @@ def test_closing_before_the_server_agreed_gives_the_upgrade_up(stage: str) -> No
     assert alone.take_post() == ["4last"]
     assert alone.take_post() == ["1"]
     assert alone.end == ("forced close", None)
+
+
+def test_an_observer_of_the_upgrade_that_is_given_up_may_end_it_at_once() -> None:
+    alone = bring("probing")
+    alone.client.on("upgrade_error", lambda: alone.client.close(discard=True))
+    alone.client.close()
+    assert alone.settle().end == ("forced close", None)
+    assert alone.client.next_deadline() is None
 
 
 @pytest.mark.parametrize("in_hand", ["GET", "POST"])

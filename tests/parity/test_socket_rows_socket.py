@@ -242,7 +242,7 @@ def test_so_16_reserved_events_are_refused_at_once(event: str) -> None:
 
 def test_so_16_an_event_is_named_by_a_str() -> None:
     with pytest.raises(TypeError, match="not int"):
-        Scene().client().socket.emit(1)  # type: ignore[arg-type]  # what is refused
+        Scene().client().socket.emit(1)  # type: ignore[call-overload]  # what is refused
 
 
 def test_so_17_middlewares_see_the_argument_list_and_may_change_it() -> None:

@@ -209,7 +209,7 @@ def test_what_cannot_be_asked() -> None:
         with pytest.raises(ReservedEventError):
             emit("connect")
         with pytest.raises(TypeError):
-            emit(7)  # type: ignore[arg-type]
+            emit(7)  # type: ignore[call-overload]
         with pytest.raises(LocalProtocolError):
             emit("ask", object())
     assert timers(driver) == {}

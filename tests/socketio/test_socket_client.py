@@ -243,6 +243,28 @@ def test_what_could_not_be_sent_is_refused_before_anybody_connects(options: dict
         hand_sockets(**options)
 
 
+def test_an_observer_may_leave_and_come_back_in_place() -> None:
+    hand = hand_sockets()
+    socket = hand.core.of("/")
+    came: list[str] = []
+
+    def again() -> None:
+        came.append("open")
+        if len(came) == 1:
+            socket.disconnect()
+            socket.connect()
+
+    hand.core.on("open", again)
+    socket.connect()
+    hand.settle()
+    hand.open()
+    assert hand.take() == []
+    hand.open()
+    assert hand.take() == ["40"]
+    hand.accept()
+    assert socket.connected
+
+
 def test_giving_up_may_be_answered_in_place() -> None:
     hand = hand_sockets(reconnection=False)
     main, admin = hand.core.of("/"), hand.core.of("/admin")

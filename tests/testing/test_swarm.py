@@ -167,6 +167,12 @@ def test_ten_thousand_programs_find_nothing(pytestconfig: pytest.Config) -> None
         )
         for start in (0, MANY // 2)
     ]
-    for half in halves:
-        shown, _ = half.communicate(timeout=280)
-        assert half.returncode == 0, shown
+    # On two cores of their own they take about a minute. A timing is no assertion, so a busy machine gets its time.
+    try:
+        for half in halves:
+            shown, _ = half.communicate(timeout=1200)
+            assert half.returncode == 0, shown
+    finally:
+        for half in halves:
+            half.kill()
+            half.communicate()

@@ -49,7 +49,7 @@ class Model:
         self.members: dict[str, Member] = {}
         self.answers: list[tuple[Pending[Any], int]] = []
         self.queries: list[tuple[Pending[Any], int, Socket]] = []
-        self.polls: list[tuple[Pending[BroadcastAnswers], int]] = []
+        self.polls: list[tuple[Pending[BroadcastAnswers[Any]], int]] = []
 
     def owe(self, number: int, namespace: str, to: tuple[str, ...], without: tuple[str, ...]) -> None:
         """A broadcast is sent to members of any of the rooms, all if there are none, but of none of those ``without``.
