@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sioproto.socketio.dynamic import DynamicNamespace
     from sioproto.socketio.namespace import Namespace
     from sioproto.socketio.packet import Packet
+    from sioproto.socketio.recovery import Entry
     from sioproto.socketio.restoring import RestoreTicket
     from sioproto.socketio.server import SocketServer
     from sioproto.socketio.trail import RefusalReason, Trail
@@ -46,6 +47,7 @@ class ConnectTicket:
         self.asked: DynamicNamespace | None = None
         """The one whose predicate is being asked."""
         self.namespace: Namespace | None = None
+        """Where it leads, as soon as that is found."""
         self.claim: RestoreTicket | None = None
         """Set as long as the client may get the socket back that it had."""
         self.socket: Socket | None = None
@@ -142,16 +144,18 @@ class Connecting:
         A restored one gets what it missed before that packet, because the JavaScript client tells it before
         ``connect``. False as well if that is not kept any more: its client is asked about once more, as a new one.
         """
-        socket, claim, missed = ticket.socket, ticket.claim, None
+        socket, claim = ticket.socket, ticket.claim
         if socket is None or not ticket.alive:
             return False
         server, client, namespace = self._server, ticket.client, socket.namespace
         restoring, trail = server.restoring, socket.trail
+        missed: list[Entry] | None = None
         if restoring is not None and claim is not None:
-            missed = restoring.collect(claim)
-            if missed is None:
-                restoring.give_up(claim, "lost")
+            found = restoring.collect(claim)
+            if isinstance(found, str):
+                restoring.give_up(claim, found)
                 return False
+            missed = found.entries
         del client.waiting[ticket.name]
         namespace.connecting -= 1
         if client.timer is not None:
@@ -169,7 +173,7 @@ class Connecting:
             if missed is None:
                 namespace.adapter.add_all(socket, (socket.id,))
             else:
-                for entry in missed.entries:
+                for entry in missed:
                     if entry.ack_id is None or socket.owes(entry.ack_id):
                         client.session.write(entry.frames)
             ids = {"sid": socket.id, "pid": trail.private_id}

@@ -124,23 +124,22 @@ class Restoring:
             return True
         ticket.trail = trail
         ticket.namespace.away -= 1
-        refusal = self._look(ticket, trail)
-        if refusal is not None:
-            self._refuse(ticket, refusal)
+        missed = self._look(ticket, trail)
+        if isinstance(missed, str):
+            self._refuse(ticket, missed)
         else:
+            ticket.missed = missed
             self._server.connecting.ask(ticket.connect, ticket.namespace, trail)
         return True
 
-    def collect(self, ticket: RestoreTicket) -> Missed | None:
-        """Returns what a restored socket is to be given now that it is accepted; None if that is not kept any more."""
+    def collect(self, ticket: RestoreTicket) -> Missed | RefusalReason:
+        """Returns what a restored socket is to be given now that it is accepted, or why that cannot be any more."""
         trail, missed = ticket.trail, ticket.missed
         if trail is None or missed is None:
-            return None
-        if missed.number != trail.log.number:
-            if self._look(ticket, trail) is not None:
-                return None
-            missed = ticket.missed
-        return missed
+            return "unknown"
+        if missed.number == trail.log.number:
+            return missed
+        return self._look(ticket, trail)
 
     def give_up(self, ticket: RestoreTicket, refusal: RefusalReason) -> None:
         """A socket that was being restored cannot be any more; its client is to get a new one."""
@@ -249,17 +248,13 @@ class Restoring:
         ticket.timer = None
         self._refuse(ticket, "store")
 
-    def _look(self, ticket: RestoreTicket, trail: Trail) -> RefusalReason | None:
+    def _look(self, ticket: RestoreTicket, trail: Trail) -> Missed | RefusalReason:
         """Finds what was missed, or says why that cannot be given back."""
         offset = 0 if ticket.offset is None else trail.log.read_offset(ticket.offset)
         if offset is None:
             return "invalid"
         room = self._server.engine_config.max_send_buffer - ticket.connect.client.session.weight
-        missed = trail.log.missed(trail, offset, room)
-        if isinstance(missed, str):
-            return missed
-        ticket.missed = missed
-        return None
+        return trail.log.missed(trail, offset, room)
 
     def _refuse(self, ticket: RestoreTicket, refusal: RefusalReason) -> None:
         self.refused(ticket)

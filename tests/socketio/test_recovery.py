@@ -1575,6 +1575,27 @@ def test_what_was_dropped_while_middlewares_ran_is_found_out() -> None:
     assert set(scene.io.sockets.adapter.rooms) == {peer.id}  # type: ignore[attr-defined]  # one of this process
 
 
+def test_what_grew_too_large_while_middlewares_ran_is_found_out() -> None:
+    scene = Scene(skip_middlewares=False, engine={"max_send_buffer": 10_000})
+    gates: list[Any] = []
+
+    @scene.io.use
+    async def wait(socket: Socket) -> None:
+        if socket.recovered:
+            gates.append(scene.driver.gate())
+            await gates[-1]
+
+    peer = scene.peer()
+    peer.cut()
+    peer.open()
+    for _ in range(6):
+        scene.io.emit("large", "x" * 2000)
+    scene.driver.open(gates[0])
+    peer.read()
+    assert (peer.connected, peer.recovered) == (True, False)
+    assert scene.socket(peer).recovery_refused == "too much"
+
+
 def test_a_runtime_with_threads_handles_the_end_first_as_well() -> None:
     driver: AppDriver = drive_app(inline=False, recovery=Recovery())
     log: list[str] = []
