@@ -45,7 +45,7 @@ class Entry:
     Each knows the one before it with the same target: a room, a socket's id, or None for everybody.
     """
 
-    __slots__ = ("_before", "ack_id", "frames", "number", "only", "selection", "size", "when")
+    __slots__ = ("_before", "ack_id", "frames", "number", "only", "selection", "size", "target", "when")
 
     def __init__(
         self,
@@ -66,19 +66,21 @@ class Entry:
         for frame in frames:
             size += frame.size
         self.size = size
+        self.target = only if selection is None else selection.rooms[0] if selection.rooms else None
+        """Whom it was sent to, if that is one target."""
         self._before: Entry | dict[str | None, Entry | None] | None = None
         """One entry for the one target that most have, else one for each."""
 
     def link(self, latest: dict[str | None, Entry]) -> None:
         """Becomes the latest for its targets."""
-        rooms = () if self.selection is None else self.selection.rooms
-        if len(rooms) > 1:
-            self._before = {room: latest.get(room) for room in rooms}
-            latest.update(dict.fromkeys(rooms, self))
-        else:
+        selection = self.selection
+        if selection is None or len(selection.rooms) < 2:
             target = self.target
             self._before = latest.get(target)
             latest[target] = self
+        else:
+            self._before = {room: latest.get(room) for room in selection.rooms}
+            latest.update(dict.fromkeys(selection.rooms, self))
 
     def unlink(self, latest: dict[str | None, Entry]) -> None:
         """Goes. A later one still refers to it, and must not keep alive what was before."""
@@ -86,13 +88,6 @@ class Entry:
             if latest[target] is self:
                 del latest[target]
         self.frames, self._before = (), None
-
-    @property
-    def target(self) -> str | None:
-        """Whom it was sent to, if that is one target."""
-        if self.selection is None:
-            return self.only
-        return self.selection.rooms[0] if self.selection.rooms else None
 
     def before(self, target: str | None) -> Entry | None:
         """Returns the one before it with the same target."""
@@ -183,7 +178,7 @@ class EventLog:
         self.number = number
         if self._closed:
             return frames
-        entry = Entry(number, self.now, frames, selection, only, ack_id)
+        entry = Entry(number, server.environment.clock(), frames, selection, only, ack_id)
         entry.link(self._latest)
         self._entries.append(entry)
         self._size += entry.size
@@ -241,9 +236,8 @@ class EventLog:
     def trim(self, now: float) -> None:
         """Drops what is too old or too much."""
         entries, config, oldest = self._entries, self._config, now - self._retention
-        while entries and (
-            len(entries) > config.max_packets or self._size > config.max_bytes or entries[0].when < oldest
-        ):
+        most, room = config.max_packets, config.max_bytes
+        while entries and (entries[0].when < oldest or len(entries) > most or self._size > room):
             entry = entries.popleft()
             self._size -= entry.size
             self.dropped, self.dropped_when = entry.number, entry.when

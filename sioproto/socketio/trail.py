@@ -92,7 +92,7 @@ class Trail:
         self.left_count = len(spans) - excess
 
     def targets(self) -> Iterator[tuple[str | None, int, int]]:
-        """Yields whom its events may be addressed to, with the last event before that was so and the last while it was."""
+        """Yields whom its events may go to, with the last event before that was so and the last while it was."""
         spans, number = self.left, self.log.number
         yield None, self.entered, number
         yield self.sid, self.begun, number
