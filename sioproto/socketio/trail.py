@@ -92,7 +92,9 @@ class Trail:
         self.left_count = len(spans) - excess
 
     def targets(self) -> Iterator[tuple[str | None, int, int]]:
-        """Yields what events for it may have been sent to; with the last event before that was so, the last while it was."""
+        """Yields what events for it may have been sent to, each with the last event before that was so, and the last
+        while it was.
+        """
         spans, number = self.left, self.log.number
         yield None, self.entered, number
         yield self.sid, self.begun, number
