@@ -50,15 +50,15 @@ function gather(emitter, event, count) {
   });
 }
 
-// Connects some time after it is asked to: as `agent` of the WebSocket transport it puts an upgrade off.
-class LateAgent extends Agent {
-  constructor(milliseconds) {
+// Connects once it is released: as `agent` of the WebSocket transport it puts an upgrade off.
+class HeldAgent extends Agent {
+  constructor() {
     super();
-    this.milliseconds = milliseconds;
+    this.released = new Promise((resolve) => (this.release = resolve));
   }
 
   createConnection(options, done) {
-    setTimeout(() => done(null, connectSocket(options)), this.milliseconds);
+    this.released.then(() => done(null, connectSocket(options)));
   }
 }
 
@@ -74,7 +74,7 @@ function fromJson(key, value) {
   return value !== null && typeof value === "object" && "$bytes" in value ? Buffer.from(value.$bytes, "base64") : value;
 }
 
-const HELPERS = { next, sleep, opened, upgraded, gather, LateAgent };
+const HELPERS = { next, sleep, opened, upgraded, gather, HeldAgent };
 
 async function run({ id, code, args }) {
   const sockets = [];
