@@ -311,8 +311,9 @@ async def test_five_thousand_events_from_the_server_in_one_turn(stock: Stock) ->
 
 async def test_the_plain_engine_client(stock: Stock) -> None:
     async with serving_stock() as live:
-        sessions = live.io.engine.sessions
-        task = stock.start(
+        sessions, seen = live.io.engine.sessions, set[str]()
+        live.io.engine.on("headers", lambda headers, request: seen.update(sessions))
+        result = await stock(
             """
             const socket = new eio(url, { path: "/socket.io/" });
             await next(socket, "open");
@@ -323,7 +324,6 @@ async def test_the_plain_engine_client(stock: Stock) -> None:
             """,
             url=live.url,
         )
-        assert await settled(lambda: sessions)
-        (sid,) = sessions
-        assert await task == [sid, "forced close"]
+        (sid,) = seen
+        assert result == [sid, "forced close"]
         assert await settled(lambda: not sessions)
