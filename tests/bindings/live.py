@@ -163,8 +163,8 @@ async def check_nothing_is_left(live: Live, tasks: set[asyncio.Task[Any]], descr
     assert asyncio.all_tasks() == tasks
     assert count_descriptors() <= descriptors
     assert live.io.engine.sessions == {}
-    assert live.io._wire.connections == {}
-    assert live.io._asyncio._timer is None
+    assert live.io.wire.connections == {}
+    assert live.io._driver._timer is None  # type: ignore[attr-defined]  # it is that of asyncio
     assert live.io.next_deadline() is None
     assert live.io.addresses == []
     for namespace in live.io._core.namespaces.values():

@@ -72,7 +72,7 @@ async def test_a_client_that_stops_reading_is_closed_and_nobody_else_notices(tra
         assert counts[0] == counts[1] > 64
         if transport == "websocket":
             # The connection itself goes, too, although its client takes nothing.
-            assert await settled(lambda: len(live.io._wire.connections) == 3)
+            assert await settled(lambda: len(live.io.wire.connections) == 3)
 
 
 async def test_a_client_that_pauses_and_reads_on_gets_everything() -> None:
@@ -113,7 +113,7 @@ async def test_a_client_that_never_reads_answers_cannot_fill_the_memory() -> Non
         request = head("GET", "/" + "page/" * 200) * 10
         # It sends requests and takes no answers; at some point the server stops reading.
         sending = asyncio.create_task(send_for_ever(connection, request))
-        assert await settled(lambda: not live.io._wire.connections, 10)
+        assert await settled(lambda: not live.io.wire.connections, 10)
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
         await live.check_fresh_client()
@@ -235,7 +235,7 @@ STAYING = {"between_polls", "in_a_probe"}
 async def test_connections_that_go_away_in_any_state(state: str, how: str) -> None:
     async with serving(close_timeout=0.2) as live:
         connection = await STATES[state](live)
-        before = len(live.io._wire.connections)
+        before = len(live.io.wire.connections)
         if how == "reset":
             connection.reset()
         elif how == "half_close":
@@ -243,7 +243,7 @@ async def test_connections_that_go_away_in_any_state(state: str, how: str) -> No
         else:
             await connection.close()
         if state != "in_a_handshake":
-            assert await settled(lambda: len(live.io._wire.connections) == before - 1)
+            assert await settled(lambda: len(live.io.wire.connections) == before - 1)
         if state in ENDED or state == "in_a_handshake":
             assert await settled(lambda: live.sessions == 0)
             assert live.io.sockets.sockets == {}
@@ -296,7 +296,7 @@ async def test_a_thousand_clients_at_once(many_descriptors: None) -> None:
         websockets = [session for session in sessions if session.transport_name == "websocket"]
         assert await settled(lambda: all(session.ready_state == "closed" for session in websockets), 10)
         assert live.sessions == CROWD // 2
-        assert await settled(lambda: not live.io._wire.connections, 10)
+        assert await settled(lambda: not live.io.wire.connections, 10)
 
 
 async def test_a_crowd_that_connects_and_goes_leaves_no_memory() -> None:
@@ -305,7 +305,7 @@ async def test_a_crowd_that_connects_and_goes_leaves_no_memory() -> None:
             connection = await live.connect()
             await connection.upgrade("/socket.io/?EIO=4&transport=websocket")
             connection.reset()
-        assert await settled(lambda: live.sessions == 0 and not live.io._wire.connections)
+        assert await settled(lambda: live.sessions == 0 and not live.io.wire.connections)
         assert await settled(lambda: len(asyncio.all_tasks()) == 1)
 
 
@@ -398,7 +398,7 @@ async def test_a_client_that_is_gone_is_noticed_while_it_is_not_read(way: str) -
             client.socket.connection.reset()
         else:
             await client.hang_up()
-        assert await settled(lambda: live.sessions == 0 and not live.io._wire.connections)
+        assert await settled(lambda: live.sessions == 0 and not live.io.wire.connections)
         assert await settled(lambda: not socket.connected)
         go.set()
         assert await settled(lambda: len(heard) == 2)
