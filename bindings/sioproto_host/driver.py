@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sioproto.errors import LocalProtocolError, is_remote
 from sioproto.pending import Pending
 from sioproto_wire.environment import real_environment
+from sioproto_wire.outgoing import ClientConnection
 
 if TYPE_CHECKING:
     import logging
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from sioproto.environment import Environment
     from sioproto_host.hosted import Hosted, Route
-    from sioproto_wire.outgoing import ClientConnection
 
 T = TypeVar("T")
 
@@ -98,9 +98,10 @@ class Driver(ABC):
                 for connection in connections:
                     if connection.owner is not None:
                         connection.owner.serve(connection)
+                    elif isinstance(connection, ClientConnection) and connection.opening:
+                        self.dial(connection)
                     else:
-                        # Only a connection that a client dials is there before anybody carries it.
-                        self.dial(connection)  # type: ignore[arg-type]  # of a ServerWire they have owners
+                        connection.receive_lost()  # it was given up before anybody dialed it
         finally:
             self._pumping = False
         if self.running:

@@ -165,7 +165,10 @@ class Hosted(Running):
         self._enter_stage(Ending.CANCELLING, CLEAN_UP, self._finish)
         connections: list[Connection | ClientConnection] = list(self.wire.connections)
         for connection in connections:
-            connection.owner.abort()
+            if connection.owner is None:
+                connection.receive_lost()  # it was never dialed
+            else:
+                connection.owner.abort()
         self._driver.cancel_tasks()
         self._driver.wake(False)
         self.settle()

@@ -1,9 +1,9 @@
 """The chat's handlers. `register(io)` puts them on a server, whichever runtime it is for.
 
 They are plain functions and wait for nothing, so every binding can run them. Where handlers run on threads, those of
-different people run side by side; what they share is the chat, so each takes its lock. They trust nothing a client sends:
-any argument may be missing, of the wrong type or too many. What is refused is refused in the acknowledgement, which is
-`{"ok": false, "code": str, "error": str}`; otherwise it is `{"ok": true, ...}` with what the table says.
+different people run side by side; what they share is the chat, so each takes its lock. They trust nothing a client
+sends: any argument may be missing, of the wrong type or too many. What is refused is refused in the acknowledgement,
+which is `{"ok": false, "code": str, "error": str}`; otherwise it is `{"ok": true, ...}` with what the table says.
 
 A place to talk is written `where`: "#lobby" is a room, "@Ada" a person. Whoever gets a private message finds its sender
 there, so that `where` always names the conversation as the receiver sees it.
