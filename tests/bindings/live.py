@@ -122,10 +122,8 @@ class Live:
     def jump(self, seconds: float) -> None:
         """Lets the server's time jump forward; what is due then is done at once."""
         self.clock.jump(seconds)
-        runtime = self.io._asyncio
-        if runtime._timer is not None:
-            runtime._timer.cancel()  # it was set before the jump
-        runtime._due()
+        self.io._driver.arm(None)  # what it was armed for was set before the jump
+        self.io._driver.due()
 
     async def connect(self) -> Connection:
         """Opens a connection that says nothing yet."""
@@ -224,8 +222,8 @@ async def check_nothing_is_left(live: Live, tasks: set[asyncio.Task[Any]], descr
     assert asyncio.all_tasks() == tasks
     assert count_descriptors() <= descriptors
     assert live.io.engine.sessions == {}
-    assert live.io._wire.connections == {}
-    assert live.io._asyncio._timer is None
+    assert live.io.wire.connections == {}
+    assert live.io._driver._timer is None  # type: ignore[attr-defined]  # it is that of asyncio
     assert live.io.next_deadline() is None
     assert live.io.addresses == []
     for namespace in live.io._core.namespaces.values():

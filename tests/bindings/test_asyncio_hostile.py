@@ -78,7 +78,7 @@ async def test_a_client_that_stops_reading_is_closed_and_nobody_else_notices(tra
         assert counts[0] == counts[1] > 64
         if transport == "websocket":
             # The connection itself goes, too, although its client takes nothing.
-            assert await settled(lambda: len(live.io._wire.connections) == 3)
+            assert await settled(lambda: len(live.io.wire.connections) == 3)
 
 
 async def test_a_client_that_pauses_and_reads_on_gets_everything() -> None:
@@ -119,7 +119,7 @@ async def test_a_client_that_never_reads_answers_cannot_fill_the_memory() -> Non
         request = head("GET", "/" + "page/" * 200) * 10
         # It sends requests and takes no answers; at some point the server stops reading.
         sending = asyncio.create_task(send_for_ever(connection, request))
-        assert await settled(lambda: not live.io._wire.connections)
+        assert await settled(lambda: not live.io.wire.connections)
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
         await live.check_fresh_client()
@@ -243,7 +243,7 @@ async def test_connections_that_go_away_in_any_state(state: str, how: str) -> No
         connection = await STATES[state](live)
         before = len(live.connections)
         if state != "in_a_handshake":
-            assert await settled(lambda: len(live.io._wire.connections) == before)
+            assert await settled(lambda: len(live.io.wire.connections) == before)
         if how == "reset":
             connection.reset()
         elif how == "half_close":
@@ -251,7 +251,7 @@ async def test_connections_that_go_away_in_any_state(state: str, how: str) -> No
         else:
             await connection.close()
         if state != "in_a_handshake":
-            assert await settled(lambda: len(live.io._wire.connections) == before - 1)
+            assert await settled(lambda: len(live.io.wire.connections) == before - 1)
         if state in ENDED or state == "in_a_handshake":
             assert await settled(lambda: live.sessions == 0)
             assert live.io.sockets.sockets == {}
@@ -304,7 +304,7 @@ async def test_a_thousand_clients_at_once(many_descriptors: None) -> None:
         websockets = [session for session in sessions if session.transport_name == "websocket"]
         assert await settled(lambda: all(session.ready_state == "closed" for session in websockets))
         assert live.sessions == CROWD // 2
-        assert await settled(lambda: not live.io._wire.connections)
+        assert await settled(lambda: not live.io.wire.connections)
 
 
 async def test_a_crowd_that_connects_and_goes_leaves_no_memory() -> None:
@@ -313,7 +313,7 @@ async def test_a_crowd_that_connects_and_goes_leaves_no_memory() -> None:
             connection = await live.connect()
             await connection.upgrade("/socket.io/?EIO=4&transport=websocket")
             connection.reset()
-        assert await settled(lambda: live.sessions == 0 and not live.io._wire.connections)
+        assert await settled(lambda: live.sessions == 0 and not live.io.wire.connections)
         assert await settled(lambda: len(asyncio.all_tasks()) == 1)
 
 
@@ -412,7 +412,7 @@ async def test_a_client_that_is_gone_is_noticed_while_it_is_not_read(way: str) -
         else:
             await client.hang_up()
         live.clock.go_on()
-        assert await settled(lambda: live.sessions == 0 and not live.io._wire.connections)
+        assert await settled(lambda: live.sessions == 0 and not live.io.wire.connections)
         assert await settled(lambda: not socket.connected)
         go.set()
         assert await settled(lambda: len(heard) == 2)

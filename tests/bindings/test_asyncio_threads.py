@@ -137,7 +137,7 @@ async def test_calls_that_come_while_it_closes_are_not_forgotten() -> None:
         finally:
             stop.set()
         await calling
-        assert outcomes == ["the server is not running"]
+        assert outcomes == ["this is not running"]
 
 
 @pytest.mark.parametrize(
