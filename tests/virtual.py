@@ -604,6 +604,20 @@ class Cancelled(BaseException):
     """What a cancelled task is thrown."""
 
 
+class Held:
+    """A guard that knows how often it is held."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+
+    def __enter__(self) -> None:
+        self.depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        assert self.depth > 0, "let go and not held"
+        self.depth -= 1
+
+
 class Task:
     """A coroutine that is stepped by hand."""
 
@@ -619,7 +633,8 @@ class Task:
         """Runs it until it waits again. What it raises, cancellation apart, is a fault and comes out here."""
         self.leave()
         try:
-            parked = self.run.send(None) if error is None else self.run.throw(error)
+            with self._runtime.guard:
+                parked = self.run.send(None) if error is None else self.run.throw(error)
         except StopIteration:
             self.done = True
         except Cancelled as error:
@@ -645,6 +660,7 @@ class Stepper:
     def __init__(self, environment: Environment, *, inline: bool = True) -> None:
         self.environment = environment
         self.inline = inline
+        self.guard = Held()
         self.ready: deque[Task] = deque()
         self.tasks: list[Task] = []
         self.wakes: list[bool] = []
@@ -653,9 +669,6 @@ class Stepper:
     def wake(self, urgent: bool) -> None:
         """Notes it: whoever drives takes after every call anyway."""
         self.wakes.append(urgent)
-
-    def check(self) -> None:
-        """There is one thread, so every caller is in the right place."""
 
     def start(self, run: Coroutine[Any, Any, None]) -> None:
         """Lines a coroutine up."""

@@ -12,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Any, cast
 
 from sioproto.errors import LocalProtocolError, is_remote
+from sioproto.guard import OnePlace
 from sioproto_wire import real_environment
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ logger = logging.getLogger("sioproto_asyncio")
 
 CLEAN_UP = 0.25
 """Seconds that cancelled user code gets at the end."""
+
+FOREIGN = "this is not the thread of the event loop: use io.from_thread(function, ...)"
 
 READ_SIZE = 64 * 1024
 """Bytes of the read buffer that all connections of a loop share."""
@@ -44,7 +47,7 @@ class AsyncioRuntime:
         # A view of one buffer: a bytearray itself would be resized under TLS, and one for each connection costs memory.
         self.buffer = memoryview(bytearray(READ_SIZE))
         self._gone: asyncio.Event | None = None
-        self._thread: int | None = None
+        self.guard = OnePlace(threading.get_ident, FOREIGN)
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduled = False
         self._pumping = False
@@ -57,7 +60,7 @@ class AsyncioRuntime:
         if self.loop is not None and self.loop is not loop:
             raise LocalProtocolError("this server belongs to another event loop")
         self.loop = loop
-        self._thread = threading.get_ident()
+        self.guard.home = threading.get_ident()
 
     async def all_gone(self) -> None:
         """Waits until no connection is left."""
@@ -81,7 +84,7 @@ class AsyncioRuntime:
             self._timer.cancel()
             self._timer = None
         self.loop = None
-        self._thread = None
+        self.guard.home = None
 
     # The port
 
@@ -89,17 +92,11 @@ class AsyncioRuntime:
         """Pumps at the end of this turn of the loop, or at once."""
         if self.loop is None:
             return  # not serving: there is nobody to send to
-        self.check()
         if urgent:
             self.pump()
         elif not self._scheduled:
             self._scheduled = True
             self.loop.call_soon(self._turn)
-
-    def check(self) -> None:
-        """Refuses a foreign thread, and names the way in."""
-        if self._thread is not None and self._thread != threading.get_ident():
-            raise LocalProtocolError("this is not the thread of the event loop: use io.from_thread(function, ...)")
 
     def start(self, run: Coroutine[Any, Any, None]) -> None:
         """Runs user code in a task."""

@@ -90,12 +90,14 @@ class Client(RegisteringAlone, MainNamespace, Running):
             parser=make_parser(config, engine_config, loads, dumps),
             waiting=self._waiting,
             wake=runtime.wake,
-            guard=runtime.check,
+            guard=runtime.guard,
             timers=timers,
             socket_class=self.socket_class,
         )
         self._core.max_parked = max_parked
-        self._dispatcher = Dispatcher(client_steps, lone_client_step, _handled, runtime, self._report, max_parked)
+        self._dispatcher = Dispatcher(
+            client_steps, lone_client_step, _handled, runtime, self._calling, self._report, max_parked
+        )
         self._advancing = False
         self._stopping: Pending[None] | None = None
         self.socket = self._core.of(path, auth)
@@ -207,9 +209,10 @@ class Client(RegisteringAlone, MainNamespace, Running):
 
     def drained(self) -> Pending[None]:
         """Returns what is done once the transport took everything that waited for it, or the connection ended."""
-        pending: Pending[None] = Pending(self._waiting)
-        self._core.when_drained(lambda: pending.resolve(None))
-        return pending
+        with self._runtime.guard:
+            pending: Pending[None] = Pending(self._waiting)
+            self._core.when_drained(lambda: pending.resolve(None))
+            return pending
 
     # Inputs, outputs and time: the verbs of the floors below
 
@@ -265,16 +268,17 @@ class Client(RegisteringAlone, MainNamespace, Running):
         What was queued is delivered first; what is left when the time is over is cut off. A second call may shorten the
         time, and returns the same result.
         """
-        if self._stopping is None:
-            self._stopping = Pending(self._waiting)
-            self._core.close()
-            self._advance()
-        if not self._stopping.done:
-            timer = self.timers.after(max(grace, 0.001), self._cut_off)
-            self._stopping.on_done(lambda _: cancel(timer))
-            self._check_stopped()
-            self._runtime.wake(False)
-        return self._stopping
+        with self._runtime.guard:
+            if self._stopping is None:
+                self._stopping = Pending(self._waiting)
+                self._core.close()
+                self._advance()
+            if not self._stopping.done:
+                timer = self.timers.after(max(grace, 0.001), self._cut_off)
+                self._stopping.on_done(lambda _: cancel(timer))
+                self._check_stopped()
+                self._runtime.wake(False)
+            return self._stopping
 
     def _cut_off(self) -> None:
         self._core.cut_off()
@@ -305,7 +309,7 @@ class Client(RegisteringAlone, MainNamespace, Running):
 
     def _handle(self, event: ClientEvent) -> None:
         if isinstance(event, AuthAsked):
-            self._start(flows.ask_auth(self._core, self._report, event.ticket))
+            self._start(flows.ask_auth(self._core, self._calling, self._report, event.ticket))
         elif isinstance(event, ObserverFailed):
             self._report(event.error, f"observer of {event.where}")
         elif isinstance(event, EventLost):
