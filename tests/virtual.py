@@ -605,13 +605,14 @@ class Cancelled(BaseException):
 
 
 class Held:
-    """A guard that knows how often it is held."""
+    """A guard that knows how often it is held, and was entered."""
 
     def __init__(self) -> None:
-        self.depth = 0
+        self.depth = self.entered = 0
 
     def __enter__(self) -> None:
         self.depth += 1
+        self.entered += 1
 
     def __exit__(self, *_: object) -> None:
         assert self.depth > 0, "let go and not held"
@@ -657,10 +658,10 @@ class Task:
 class Stepper:
     """A ``Runtime`` that runs what is ready when it is told to. Waiting yields the ``Pending`` that is waited for."""
 
-    def __init__(self, environment: Environment, *, inline: bool = True) -> None:
+    def __init__(self, environment: Environment, *, inline: bool = True, guard: Any = None) -> None:
         self.environment = environment
         self.inline = inline
-        self.guard = Held()
+        self.guard = guard or Held()
         self.ready: deque[Task] = deque()
         self.tasks: list[Task] = []
         self.wakes: list[bool] = []
@@ -740,10 +741,15 @@ class AppDriver(Driver[Server]):
 
 
 def drive_app(
-    *, inline: bool = True, server: type[Server] = Server, hooks: dict[str, Any] | None = None, **options: Any
+    *,
+    inline: bool = True,
+    guard: Any = None,
+    server: type[Server] = Server,
+    hooks: dict[str, Any] | None = None,
+    **options: Any,
 ) -> AppDriver:
     """Returns a driver of a ``Server``: ``hooks`` for its own arguments, the options of the floors below by name."""
     clock = Clock()
-    runtime = Stepper(make_environment(clock), inline=inline)
+    runtime = Stepper(make_environment(clock), inline=inline, guard=guard)
     engine_config, config = make_configs(options)
     return AppDriver(server(runtime, engine_config=engine_config, config=config, **(hooks or {})), runtime, clock)
