@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 Breach = tuple[int, str]
 
-PROBES = (State.PROBING, State.PROBED)
-CLOSINGS = (State.POLLING_CLOSING, State.WEBSOCKET_CLOSING)
+PROBES = (State.PROBING, State.PROBED, State.PROBED_CLOSING)
+CLOSINGS = (State.POLLING_CLOSING, State.PROBED_CLOSING, State.WEBSOCKET_CLOSING)
 LINKED = (State.WEBSOCKET, State.WEBSOCKET_CLOSING)
 
 QUIET_TIMERS = ("ping", "pong", "upgrade", "upgrade noop", "close")
@@ -79,7 +79,7 @@ def engine_breaches(engine: EngineServer, armed: dict[str, int]) -> Iterator[Bre
             yield 9, f"{len(session.outbox)} packets for {name(session)} were left behind"
         counts["pong" if session.heartbeat.awaits_pong else "ping"] += session.open
         counts["upgrade"] += state in PROBES
-        counts["upgrade noop"] += state is State.PROBED
+        counts["upgrade noop"] += state in (State.PROBED, State.PROBED_CLOSING)
         counts["close"] += state in CLOSINGS
     for label, count in counts.items():
         if armed.get(label, 0) != count:
