@@ -1,6 +1,7 @@
 """What holds for every server and client at every moment, whatever the application does and the network does to it.
 
- 1. Messages of one side are seen by the other in the order sent, each at most once.
+ 1. Messages of one side are seen by the other in the order sent, each at most once; never those that a side says to
+    be unsent when it ends.
  2. Nothing is delivered to a socket before it is connected, nor after its end was told.
  3. Connect and disconnect alternate; a session ends once; whatever is neither open nor closed has a deadline.
  4. Every acknowledgement that is awaited has a deadline or a connection that it ends with.

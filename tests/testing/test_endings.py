@@ -30,8 +30,14 @@ SERVER_ENDS: dict[str, Callable[[Server, Socket], object]] = {
 CLIENT_ENDS: dict[str, Callable[[Client], object]] = {
     "disconnect": lambda client: client.disconnect(),
     "close": lambda client: client.close(20),
-    "engine.close": lambda client: client.engine is not None and client.engine.close(),
+    "engine.close": lambda client: close_engine(client),
 }
+
+
+def close_engine(client: Client) -> None:
+    """Closes the connection below."""
+    assert client.engine is not None
+    client.engine.close()
 
 
 def meet(world: World, transports: tuple[str, ...], **options: Any) -> tuple[Server, Client, Socket, list[Any]]:
