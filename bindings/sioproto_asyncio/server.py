@@ -117,17 +117,20 @@ class Server(HostedServer):
         finally:
             await self.close()
 
-    async def close(self, grace: float | None = None) -> None:
+    async def close(self, grace: float | None = None) -> int:
         """Stops: no new connections or sessions, handlers finish, queues are drained, clients are told, all is closed.
 
         Takes at most ``grace`` seconds (the option of that name by default), and little more for the last connections.
         Clients are told by the end of their connection, so stock clients come back as soon as there is a server again.
-        Calling it again waits for the same end.
+        Returns how many messages were not sent in that time, see ``stop``: 0 if nothing was lost here. Calling it again
+        waits for the same end.
         """
         loop = self._asyncio.loop
         if loop is None:
-            return
-        stopped = self.stop(self._grace if grace is None else grace)
+            return self._stopping.result() if self._stopping is not None and self._stopping.done else 0
+        grace = self._grace if grace is None else grace
+        end = loop.time() + grace
+        stopped = self.stop(grace)
         # A listener that is closed at once makes asyncio drop, and never close, what it accepted in this very turn.
         for listener in self._listeners:
             for sock in listener.sockets:
@@ -138,12 +141,19 @@ class Server(HostedServer):
         finally:
             for listener in self._listeners:
                 listener.close()
-        await stopped
+        unsent = await stopped
         self._wire.shutdown()
         self._asyncio.pump()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LINGER):
-                await self._asyncio.all_gone()
+        patient = True
+        while patient:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LINGER):
+                    await self._asyncio.all_gone()
+            # Whoever reads slowly has the rest of the time for what is handed over already.
+            patient = loop.time() < end and any(
+                each.owner.transport is not None and each.owner.transport.get_write_buffer_size()
+                for each in self._wire.connections
+            )
         for connection in list(self._wire.connections):
             if connection.owner.transport is not None:
                 connection.owner.transport.abort()
@@ -152,6 +162,7 @@ class Server(HostedServer):
         self._listeners.clear()
         if self._closed is not None:
             self._closed.set()
+        return unsent
 
     def from_thread(self, function: Callable[..., T], *args: Any) -> Future[T]:
         """Runs ``function(*args)`` on the server's loop, from any other thread, and returns its future.
@@ -168,7 +179,7 @@ class Server(HostedServer):
 
     def _watch_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        closing: list[asyncio.Task[None]] = []
+        closing: list[asyncio.Task[int]] = []
 
         def stop() -> None:
             closing.append(loop.create_task(self.close(0 if closing else None)))
