@@ -172,7 +172,7 @@ class ClientLife:
             self.look_for_quiet()
 
     def post_rest(self) -> None:
-        """The server takes what it is sent, so that it gets its time once more: there may be many POSTs."""
+        """Sends the next POST. The server takes what it is sent, so it gets its time once more: they may be many."""
         self._limit_closing()
         self._client.outbox.flush()
 
