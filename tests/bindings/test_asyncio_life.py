@@ -11,8 +11,7 @@ import pytest
 
 from sioproto import LocalProtocolError
 from sioproto_asyncio import Server
-from sioproto_asyncio.server import LINGER
-from tests.bindings.live import check_nothing_is_left, serving, settled
+from tests.bindings.live import LATE, check_nothing_is_left, serving, settled
 from tests.bindings.raw import Connection, Ended
 
 if TYPE_CHECKING:
@@ -52,12 +51,13 @@ async def test_serve_returns_when_it_is_closed() -> None:
 
 async def test_cancelling_serve_closes_gracefully() -> None:
     async with serving() as live:
-        io = Server(grace=2)
+        io = Server(grace=2 * LATE)
         done: list[str] = []
+        finish = asyncio.Event()
 
         @io.on("slow")
         async def slow(socket: Socket) -> str:
-            await asyncio.sleep(0.1)
+            await finish.wait()
             done.append("handler")
             return "yes"
 
@@ -70,6 +70,8 @@ async def test_cancelling_serve_closes_gracefully() -> None:
         await client.send('421["slow"]')
         assert await settled(lambda: io._dispatcher.running)
         task.cancel()
+        assert await settled(lambda: io._stopping is not None)
+        finish.set()
         assert await client.receive() == '431["yes"]'
         assert await client.ended() == 1005
         with pytest.raises(asyncio.CancelledError):
@@ -89,7 +91,7 @@ async def test_closing_tells_clients_by_the_end_of_their_transport() -> None:
         held = await polling.begin_get()
         idle = await live.connect()
         assert await settled(lambda: live.io.engine.sessions[polling.sid].writable)
-        closing = asyncio.create_task(live.io.close(1))
+        closing = asyncio.create_task(live.io.close(LATE))
         # No 41 packet: stock clients would not come back after that.
         assert (await held.answer()).packets == ["1"]
         assert await websocket.socket.read_frame() == (8, b"")
@@ -106,7 +108,7 @@ async def test_what_was_queued_is_delivered_before_the_end() -> None:
         websocket = await live.websocket()
         await websocket.join()
         live.io.emit("last", "words")
-        closing = asyncio.create_task(live.io.close(1))
+        closing = asyncio.create_task(live.io.close(LATE))
         for client in (polling, websocket):
             assert await client.receive() == '42["last","words"]'
             with pytest.raises(Ended):
@@ -128,31 +130,6 @@ async def test_closing_says_how_much_was_not_sent() -> None:
         assert await live.io.close() == 2
 
 
-async def test_whoever_reads_slowly_gets_everything_within_the_grace() -> None:
-    async with serving() as live:
-        client = await live.websocket()
-        await client.join()
-        client.socket.connection.stop_reading()
-        (connection,) = live.io._wire.connections
-        transport = connection.owner.transport
-        # As much as the kernel takes, and a little more, which asyncio keeps and does not call blocked.
-        sent = 0
-        while not transport.get_write_buffer_size():
-            live.io.emit("number", sent, "x" * 20_000)
-            sent += 1
-            await asyncio.sleep(0)
-        assert not connection.blocked
-        closing = asyncio.create_task(live.io.close(60))
-        assert await settled(lambda: live.sessions == 0)
-        await asyncio.sleep(2 * LINGER)
-        client.socket.connection.resume_reading()
-        for number in range(sent):
-            assert str(await client.receive()).startswith(f'42["number",{number},')
-        with pytest.raises(Ended):
-            await client.receive()
-        assert await closing == 0
-
-
 async def test_new_sessions_are_turned_away_while_handlers_finish() -> None:
     async with serving() as live:
         finish = asyncio.Event()
@@ -167,7 +144,7 @@ async def test_new_sessions_are_turned_away_while_handlers_finish() -> None:
         kept = await live.connect()
         assert (await kept.request("GET", "/")).status == 404
         assert await settled(lambda: live.io._dispatcher.running)
-        closing = asyncio.create_task(live.io.close(5))
+        closing = asyncio.create_task(live.io.close(2 * LATE))
         await asyncio.sleep(0)
         answer = await kept.request("GET", HANDSHAKE)
         assert answer.status == 503
@@ -187,7 +164,7 @@ async def test_a_handler_that_does_not_end_is_cut_off() -> None:
         @live.io.on("endless")
         async def endless(socket: Socket) -> None:
             try:
-                await asyncio.sleep(60)
+                await asyncio.Event().wait()
             finally:
                 told.append("cleaned up")
 
@@ -198,7 +175,7 @@ async def test_a_handler_that_does_not_end_is_cut_off() -> None:
         assert await settled(lambda: live.io._dispatcher.running)
         begun = time.monotonic()
         await live.io.close(0.3)
-        assert 0.25 <= time.monotonic() - begun < 1.3
+        assert 0.25 <= time.monotonic() - begun < LATE
         assert told == ["cleaned up"]
 
 
@@ -214,8 +191,8 @@ async def test_a_spawned_loop_does_not_delay_the_end() -> None:
         live.io.spawn(tick)
         assert await settled(lambda: len(turns) > 3)
         begun = time.monotonic()
-        await live.io.close(5)
-        assert time.monotonic() - begun < 1
+        await live.io.close(4 * LATE)
+        assert time.monotonic() - begun < LATE
 
 
 async def test_closing_twice() -> None:
@@ -226,7 +203,7 @@ async def test_closing_twice() -> None:
         begun = time.monotonic()
         await asyncio.gather(live.io.close(0.2), live.io.close(0.2), live.io.close(0.2))
         await live.io.close()
-        assert time.monotonic() - begun < 1.2
+        assert time.monotonic() - begun < LATE
         assert await idle.rest() == b""
 
 
@@ -248,18 +225,18 @@ async def test_closing_again_may_shorten_the_time() -> None:
 
         @live.io.on("endless")
         async def endless(socket: Socket) -> None:
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
 
         client = await live.websocket()
         await client.join()
         await client.send('42["endless"]')
         assert await settled(lambda: live.io._dispatcher.running)
         begun = time.monotonic()
-        patient = asyncio.create_task(live.io.close(20))
+        patient = asyncio.create_task(live.io.close(8 * LATE))
         await asyncio.sleep(0)
         await live.io.close(0)
         await patient
-        assert time.monotonic() - begun < 1.5
+        assert time.monotonic() - begun < LATE
 
 
 async def test_closing_from_a_handler() -> None:
@@ -335,7 +312,7 @@ async def test_nothing_is_left_of_clients_of_every_kind() -> None:
 
         @live.io.on("wait")
         async def wait(socket: Socket) -> None:
-            await asyncio.sleep(30)
+            await asyncio.Event().wait()
 
         for _ in range(5):
             websocket = await live.websocket()
@@ -355,6 +332,6 @@ async def test_nothing_is_left_of_clients_of_every_kind() -> None:
         answer = socket.emit_with_ack("question")
         begun_at = time.monotonic()
         await live.io.close(0.2)
-        assert time.monotonic() - begun_at < 1.2
+        assert time.monotonic() - begun_at < LATE
         assert answer.done
         await check_nothing_is_left(live, tasks, descriptors)
