@@ -1563,6 +1563,74 @@ def test_a_client_that_goes_while_the_store_looks() -> None:
     assert living(scene.io.timers).get("restore") is None
 
 
+def test_the_driver_is_woken_by_a_store_that_answers() -> None:
+    scene, store = slow_scene()
+    peer = scene.peer()
+    peer.cut()
+    peer.open()
+    scene.settle()
+    assert scene.driver.wakes == []
+    assert store.answer(store.asked[0])
+    assert scene.driver.wakes == [False]
+    scene.settle()
+    assert peer.read().recovered
+
+
+class BrokenStore(MemoryStore):
+    """Fails where the test says."""
+
+    broken = ""
+
+    def save(self, trail: Trail) -> None:
+        if self.broken == "save":
+            raise OSError(self.broken)
+        super().save(trail)
+
+    def restore(self, ticket: RestoreTicket) -> None:
+        if self.broken == "restore":
+            raise OSError(self.broken)
+        super().restore(ticket)
+        if self.broken == "late":
+            raise OSError(self.broken)
+
+    def close(self) -> None:
+        super().close()
+        if self.broken == "close":
+            raise OSError(self.broken)
+
+
+@pytest.mark.parametrize(
+    ("broken", "refused"), [("save", "unknown"), ("restore", "store"), ("late", None), ("close", None)]
+)
+def test_a_store_that_fails_stops_nobody(broken: str, refused: str | None) -> None:
+    stores: list[BrokenStore] = []
+
+    def make(server: SocketServer) -> BrokenStore:
+        stores.append(BrokenStore(server))
+        return stores[0]
+
+    scene = Scene({"recovery_store": make})
+    (store,) = stores
+    peer, other = scene.peer(), scene.peer()
+    asked = scene.socket(peer).emit_with_ack("ask")
+    scene.settle()
+    store.broken = broken
+    peer.cut()
+    peer.enter()
+    assert peer.connected
+    assert peer.recovered is (refused is None)
+    assert scene.socket(peer).recovery_refused == refused
+    assert scene.socket(other).connected
+    scene.io.stop(1)
+    scene.driver.advance(2)
+    if refused is not None:
+        with pytest.raises(Disconnected):
+            asked.result()
+    assert living(scene.io.timers) == {}
+    where = broken.replace("late", "restore")
+    assert set(scene.driver.failures) == {f"OSError: observer of recovery_store.{where}"}
+
+
 def test_what_was_dropped_while_middlewares_ran_is_found_out() -> None:
     scene = Scene(skip_middlewares=False, max_packets=3)
     gates: list[Any] = []
