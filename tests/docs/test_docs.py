@@ -28,7 +28,7 @@ import pytest
 
 from docs import generate
 from sioproto import Recovery
-from sioproto_wire.options import Options
+from sioproto_host.options import ClientOptions, Options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,7 +127,7 @@ def test_stale_pages_are_found(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 def test_every_option_has_a_text() -> None:
     rows = [line.strip("| ").split(" | ") for line in generate.options().splitlines() if line.startswith("| `")]
     described = {row[0].strip("`") for row in rows if len(row) == 4 and len(row[3]) > 10}
-    named = set(Options.__annotations__)
+    named = {*Options.__annotations__, *ClientOptions.__annotations__}
     for config, _, _ in generate.CONFIGS:
         named.update(field.name for field in fields(config))
     assert named <= described
@@ -135,7 +135,7 @@ def test_every_option_has_a_text() -> None:
 
 def test_every_limit_is_an_option() -> None:
     """A name in the table of limits that looks like an option is one."""
-    known = {*Options.__annotations__, *(field.name for field in fields(Recovery))}
+    known = {*Options.__annotations__, *ClientOptions.__annotations__, *(field.name for field in fields(Recovery))}
     text = (DOCS / "limits.md").read_text(encoding="utf-8")
     cells = re.findall(r"^\|[^|]*\|([^|]*)\|", text, re.MULTILINE)
     named = {name for cell in cells for name in re.findall(r"`([a-z_]+)`", cell)}
@@ -206,10 +206,10 @@ def test_own_loop_serves_a_real_client(python_socketio: ModuleType) -> None:
             await client.connect(f"http://127.0.0.1:{port}")
             for _ in range(5):
                 assert await client.call("say", text) == text.upper()
-                assert await client.receive(10) == ["said", text]
+                assert await client.receive(60) == ["said", text]
 
     with own_loop() as port:
-        asyncio.run(asyncio.wait_for(talk(port), 60))
+        asyncio.run(asyncio.wait_for(talk(port), 180))
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / "guide.md"], ids=lambda page: page.name)
@@ -237,14 +237,14 @@ def test_first_program_serves(page: Path) -> None:
         async with io.listening(port=0):
             await asyncio.to_thread(talk, io.addresses[0][1])
 
-    asyncio.run(asyncio.wait_for(main(), 60))
+    asyncio.run(asyncio.wait_for(main(), 180))
 
 
 class PollingClient:
     """A Socket.IO client of a few lines: what it sends and receives are packets of Socket.IO."""
 
     def __init__(self, port: int) -> None:
-        self._http = HTTPConnection("127.0.0.1", port, timeout=30)
+        self._http = HTTPConnection("127.0.0.1", port, timeout=60)
         self._target = "/socket.io/?EIO=4&transport=polling"
         self._target += "&sid=" + json.loads(self._request("GET")[1:])["sid"]
 

@@ -39,7 +39,9 @@ class End(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         other = self.line.client if self is self.line.server else self.line.server
         relay = self.line.relay
-        if self.line.cut is None and not (relay.deaf and self is self.line.server):
+        if relay.deaf and self is self.line.server:
+            relay.swallowed += data
+        elif self.line.cut is None:
             fuse = relay.fuse
             burns = fuse is not None and fuse.burn("up" if self is self.line.client else "down", len(data))
             if burns and fuse is not None:
@@ -103,11 +105,16 @@ class Fuse:
 
 
 class Relay:
-    """Relays to one port. ``deaf`` is set as long as clients get nothing of what the server sends."""
+    """Relays to one port."""
 
     def __init__(self, target: int) -> None:
-        self.deaf = False
         self.fuse: Fuse | None = None
+        """What is going to cut them."""
+        self.deaf = False
+        """Whether clients get nothing of what the server sends, which is ``swallowed``."""
+        self.silent = False
+        """Whether clients that come now find nobody."""
+        self.swallowed = bytearray()
         self.lines: list[Line] = []
         self.connecting: set[asyncio.Task[object]] = set()
         self._target = target
@@ -160,6 +167,9 @@ class Relay:
 
     def _accept(self) -> End:
         line = Line(self)
+        if self.silent:
+            line.cut = "reset"
+            return line.client
         self.lines.append(line)
         task = asyncio.create_task(self._connect(line))
         self.connecting.add(task)
