@@ -270,7 +270,7 @@ class EngineServer:
             self._carriers = []
         self._roused = False
         if self._dirty:  # somebody who waited for a drain sent more
-            self._rouse()
+            self.rouse()
         return carriers
 
     def next_deadline(self) -> float | None:
@@ -295,13 +295,20 @@ class EngineServer:
             for session in list(self.sessions.values()):
                 session.close(discard)
 
+    def rouse(self) -> None:
+        """Wakes the driver, if that has not been done since output was taken."""
+        if not self._roused:
+            self._roused = True
+            if self._wake is not None:
+                self._wake(False)
+
     # For sessions
 
     def mark(self, session: Session) -> None:
         """Puts a session on the dirty list."""
         self._dirty.append(session)
         if not self._roused:
-            self._rouse()
+            self.rouse()
 
     def press(self, session: Session) -> None:
         """A session queued much in one turn: lets the driver drain at once, then judges whether its client is slow."""
@@ -315,7 +322,7 @@ class EngineServer:
         if not link.dirty:
             link.dirty = True
             self._carriers.append(link)
-            self._rouse()
+            self.rouse()
 
     def answer(self, exchange: Exchange, response: Response) -> None:
         """Answers one of Engine.IO's own exchanges; the CORS headers and header observers have their say."""
@@ -351,7 +358,7 @@ class EngineServer:
     def decode_later(self, polling: Polling) -> None:
         """Remembers a POST that is not decoded to its end."""
         self._decoding.append(polling)
-        self._rouse()
+        self.rouse()
 
     # Below this line: helpers
 
@@ -380,13 +387,7 @@ class EngineServer:
         exchange.response = response
         exchange.wants_body = False
         self._carriers.append(exchange)
-        self._rouse()
-
-    def _rouse(self) -> None:
-        if not self._roused:
-            self._roused = True
-            if self._wake is not None:
-                self._wake(False)
+        self.rouse()
 
     def _pong_overdue(self, session: Session, deadline: float) -> None:
         if session.heartbeat.overdue(self.pong_lane, self.environment.clock() - deadline):

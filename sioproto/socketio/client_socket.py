@@ -294,10 +294,7 @@ class ClientSocket(Emitting[EmitOperator]):
             self._first = self.connection
         client.tell(ClientConnected(self, sid))
         for event, size in self._early.take():
-            if event.id is None or not self._recovering.is_known(event):
-                self._tell_event(event, size)
-            elif (answer := self._recovering.answer_of(event.id)) is not None:
-                self._sender.acknowledge(event.id, answer)
+            self._tell_event(event, size)
         self._sender.set_connected()
         if self.connected:  # nobody who observed what was sent has left in place
             self._settle(None)
@@ -366,10 +363,16 @@ class ClientSocket(Emitting[EmitOperator]):
     # Below this line: helpers
 
     def _tell_event(self, packet: Packet, size: int) -> None:
+        recovering = self._recovering
         if packet.id is None:
-            self._recovering.note(packet.data)
+            recovering.note(packet.data)
+        elif recovering.is_known(packet):
+            answer = recovering.answer_of(packet.id)
+            if answer is not None:
+                self._sender.acknowledge(packet.id, answer)
+            return
         else:
-            self._recovering.note_asked(packet)
+            recovering.note_asked(packet)
         self.client.tell(EventArrived(self, packet.data, packet.id, size, self.connection))
 
     def _receive_late(self, *, accepted: bool) -> None:

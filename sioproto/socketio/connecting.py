@@ -141,8 +141,9 @@ class Connecting:
     def accept(self, ticket: ConnectTicket) -> bool:
         """The socket is connected: into its own room, then the CONNECT packet, then whatever was emitted before.
 
-        A restored one gets what it missed before that packet, because the JavaScript client tells it before
-        ``connect``. False as well if that is not kept any more: its client is asked about once more, as a new one.
+        A restored one gets what it missed right behind that packet, and not before it as from Node.js: what comes
+        before, the JavaScript client keeps over the next loss without noting how far it got, and then tells it twice.
+        False as well if that is not kept any more: its client is asked about once more, as a new one.
         """
         socket, claim = ticket.socket, ticket.claim
         if socket is None or not ticket.alive:
@@ -172,12 +173,11 @@ class Connecting:
             restoring.accepted(socket, trail, claim)
             if missed is None:
                 namespace.adapter.add_all(socket, (socket.id,))
-            else:
-                for entry in missed:
-                    if entry.ack_id is None or socket.owes(entry.ack_id):
-                        client.session.write(entry.frames)
             ids = {"sid": socket.id, "pid": trail.private_id}
             client.session.write(server.parser.encode_connect(namespace.name, ids))
+            for entry in missed or ():
+                if entry.ack_id is None or socket.owes(entry.ack_id):
+                    client.session.write(entry.frames)
         socket.set_accepted()
         server.tell(SocketConnected(socket))
         return True

@@ -79,7 +79,7 @@ class Recovering:
             self._asked[ack_id] = (asked[0], args)
 
     def is_known(self, packet: Packet) -> bool:
-        """Whether an event that came before CONNECT was answered arrived over an earlier connection already."""
+        """Whether an event that the server wants answered is one that it sends again: no id is used twice."""
         return packet.id in self._asked and self._asked[packet.id][0] == packet.data[0]
 
     def answer_of(self, ack_id: int) -> Sequence[Any] | None:

@@ -257,9 +257,13 @@ class SocketServer:
                 self.restoring.forget(socket)
 
     def answer_restore(self, ticket: RestoreTicket, trail: Trail | None) -> bool:
-        """Answers a ``RecoveryStore`` that was asked for a trail; None if it has none. False: the ticket is dead."""
+        """Takes the answer of a ``RecoveryStore`` that was asked for a trail; None if it has none. False: the ticket is
+        dead. It may come at any time, from wherever commands may come, and the driver is woken.
+        """
         with self.guard:
-            return self.restoring is not None and self.restoring.answer(ticket, trail)
+            answered = self.restoring is not None and self.restoring.answer(ticket, trail)
+            self.engine.rouse()
+            return answered
 
     def release(self, trail: Trail) -> None:
         """Takes from a ``RecoveryStore`` that it let a trail go: that socket does not come back."""

@@ -86,10 +86,6 @@ class Returning:
         self.connected = False
         self.id = None
 
-    def forget(self) -> None:
-        """Forgets what came before CONNECT was answered, which the JavaScript client does not do when it is cut."""
-        self._early = []
-
     def take(self) -> list[list[Any]]:
         """Returns what its handlers got since the last time, the offsets included."""
         told, self.told = self.told, []
