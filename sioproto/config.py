@@ -232,6 +232,10 @@ class EngineClientConfig:
     """Whether cookies that the server sets are sent back, over all connections."""
     max_cookies: int = 50
     """Cookies that are kept; beyond, the oldest goes."""
+    max_cookie_bytes: int = 8 * 1024
+    """What all of them may take in the header field of a request, which servers take up to 16 KiB or so of; beyond,
+    the oldest goes.
+    """
     timestamp_param: str = "t"
     """Names the query parameter that keeps caches from answering."""
     timestamp_requests: bool | None = None
@@ -265,7 +269,8 @@ class EngineClientConfig:
             raise OptionError(f"path must begin with a slash, not {self.path!r}")
         check_positive(
             self,
-            *("upgrade_timeout", "close_timeout", "max_payload", "max_control_packets", "max_cookies"),
+            *("upgrade_timeout", "close_timeout", "max_payload", "max_control_packets"),
+            *("max_cookies", "max_cookie_bytes"),
             *("decode_slice", "max_send_buffer", "drain_mark", "max_post_packets"),
         )
         if self.request_timeout is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sioproto.engineio.client import EngineClient
 from sioproto.engineio.client_events import EngineClosed, EngineOpened
 from sioproto.engineio.client_requests import Requests
-from sioproto.engineio.cookies import CookieJar
+from sioproto.engineio.cookies import make_jar
 from sioproto.engineio.events import ObserverFailed
 from sioproto.errors import ConnectError
 from sioproto.handlers import Observers
@@ -51,7 +51,7 @@ class Reconnecting:
         self._wake = wake
         # What could not be sent is refused now: at the time of an attempt there may be nobody who would hear of it.
         Requests(client.origin, engine_config, environment, None)
-        self._jar = CookieJar(environment.wall, engine_config.max_cookies) if engine_config.cookie_jar else None
+        self._jar = make_jar(engine_config, environment)
         self._backoff = Backoff(client.config, environment.jitter)
         self._observers = Observers((*OWN_EVENTS, *ENGINE_EVENTS), client.report)
         self._observed: dict[str, None] = {}
