@@ -178,6 +178,10 @@ class SocketConfig:
     """CONNECTs of one session that wait for an answer."""
     connect_rate: int = 100
     """CONNECTs a minute and session, refused ones included."""
+    max_early: int = 100
+    """Events that may come for a namespace before its CONNECT is answered; beyond, the session is closed."""
+    max_early_bytes: int = 16 * 1024
+    """What all of them may take on the wire, and binary before the first namespace is joined; beyond, the same."""
     max_attachments: int = 10
     max_arguments: int = 1000
     max_depth: int = 100
@@ -248,8 +252,10 @@ class EngineClientConfig:
     """An upgrade that takes longer is given up; polling goes on."""
     close_timeout: float = 5.0
     """How long a closing connection may take to hand over its last packets."""
-    max_payload: int = 100 * 1024 * 1024
-    """The largest message or polling response that is accepted from the server, in bytes."""
+    max_payload: int = 16 * 1024 * 1024
+    """The largest message or polling response that is accepted from the server, in bytes; beyond, the connection is
+    closed.
+    """
     max_control_packets: int = 100
     """Packets other than messages in one polling payload."""
     max_post_packets: int = 16
@@ -312,8 +318,9 @@ class ClientConfig:
     max_buffered: int = 10_000
     """Events that may wait for a connection, and for their turn with ``retries``; beyond, ``emit`` raises."""
     max_early: int = 25_000
-    """Events of a namespace that may come before its CONNECT is answered, ``max_payload`` bytes in all; beyond, the
-    connection is closed."""
+    """Events of a namespace that may come before its CONNECT is answered; beyond, the connection is closed."""
+    max_early_bytes: int = 16 * 1024 * 1024
+    """What all of them may take on the wire; beyond, the same."""
     max_acks: int = 1000
     """Acknowledgements that are awaited in one namespace; beyond, the oldest fails."""
     max_attachments: int = 1000
@@ -321,7 +328,7 @@ class ClientConfig:
     max_depth: int = 100
     """How deep arrays and objects of a payload may nest."""
     max_containers: int = 1_000_000
-    """Arrays and objects of one payload."""
+    """Arrays and objects of one payload; each takes up to 30 times the room that it has on the wire."""
     max_event_name: int = 1024
     max_namespace_name: int = 256
 

@@ -125,7 +125,7 @@ class ClientSocket(Emitting[EmitOperator]):
         """Events of connections up to this one are not handled any more, because the application left."""
         self.lane: Any = None
         """A slot for the floor above."""
-        self._early = EarlyEvents(client.config.max_early, client.engine_config.max_payload)
+        self._early = EarlyEvents(client.config.max_early, client.config.max_early_bytes)
         self._recovering = Recovering()
         self._sender = Sender(self)
         self._waiting: Pending[None] | None = None

@@ -922,7 +922,7 @@ def test_early_events_are_limited_in_number() -> None:
 
 
 def test_early_events_are_limited_in_bytes() -> None:
-    hand = hand_sockets(max_payload=1000)
+    hand = hand_sockets(max_early_bytes=1000)
     hand.core.of("/").connect()
     hand.settle()
     hand.open()
