@@ -302,6 +302,10 @@ class ClientConfig:
 
     open_timeout: float | None = 20.0
     """How long a connection may take to open, in seconds; None for as long as it takes."""
+    connect_timeout: float | None = 60.0
+    """How long the server may take to answer a CONNECT, in seconds; None for as long as it takes. Beyond, the
+    connection is closed and tried again, or if another namespace uses it, that socket alone gets ``connect_error``.
+    """
     reconnection: bool = True
     """Whether a lost connection, or one that could not be opened, is tried again."""
     reconnection_attempts: int | None = None
@@ -309,6 +313,8 @@ class ClientConfig:
     reconnection_delay: float = 1.0
     """Seconds before the first attempt; each further one waits twice as long, up to ``reconnection_delay_max``."""
     reconnection_delay_max: float = 5.0
+    reconnection_reset_after: float = 5.0
+    """Seconds that a connection has to last until the delays begin with the shortest one again."""
     randomization_factor: float = 0.5
     """How far a delay varies, 0 to 1, so that clients do not come back all at once; also at the longest delay."""
     ack_timeout: float | None = None
@@ -333,7 +339,7 @@ class ClientConfig:
     max_namespace_name: int = 256
 
     def __post_init__(self) -> None:
-        optional = ("open_timeout", "reconnection_attempts", "ack_timeout")
+        optional = ("open_timeout", "connect_timeout", "reconnection_attempts", "ack_timeout")
         free = ("reconnection", "retries", "randomization_factor")
         check_positive(self, *(each.name for each in fields(self) if each.name not in optional + free))
         check_positive(self, *(name for name in optional if getattr(self, name) is not None))

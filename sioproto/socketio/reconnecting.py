@@ -59,6 +59,7 @@ class Reconnecting:
         """Until the next attempt, or until one took too long."""
         self._pause_timer: Timer | None = None
         self._remembered = False
+        self._opened_at = 0.0
         self._cause: tuple[CloseReason, str] | None = None
         self.engine: EngineClient | None = None
         """The current connection."""
@@ -195,8 +196,9 @@ class Reconnecting:
     def _opened(self, engine: EngineClient) -> None:
         self._stop_timers()
         attempts = self._backoff.attempts
+        self._opened_at = self._client.environment.clock()
         if not self._client.crowded:  # else it is going to be given up at the first event
-            self._backoff.reset()
+            self._backoff.count_anew()
         self._remembered = engine.transport_name == "websocket"
         self._observers.notify("open")
         if engine is not self.engine:
@@ -216,6 +218,9 @@ class Reconnecting:
         self._remembered = event.opened and reason != "transport error" and (engine.upgraded or self._remembered)
         self.engine = None
         if event.opened:
+            lasted = client.environment.clock() - self._opened_at
+            if not self._backoff.attempts and lasted >= client.config.reconnection_reset_after:
+                self._backoff.reset()
             self._observers.notify("close", reason, description)
             for socket in list(client.sockets.values()):
                 socket.receive_lost(reason, description)
