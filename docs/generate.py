@@ -31,9 +31,9 @@ from sioproto.config import (  # noqa: E402
 )
 from sioproto.engineio import CLIENT_TABLE, TABLE, ClientInput, ClientState, Input, Session, State  # noqa: E402
 from sioproto.engineio.client_life import ClientLife  # noqa: E402
-from sioproto_asyncio import Server  # noqa: E402
+from sioproto_asyncio import Client, Server  # noqa: E402
+from sioproto_host.options import ClientOptions, Options  # noqa: E402
 from sioproto_wire import ClientWireConfig, PerMessageDeflate, WireConfig  # noqa: E402
-from sioproto_wire.options import Options  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -214,10 +214,10 @@ def options() -> str:
         "",
         GENERATED,
         "",
-        "A binding's `Server(...)` takes every option of the first part by its name, a client those of the second;",
-        "the small classes of the third part are values of options. An unknown name, or a value that an option cannot",
-        "have, raises `OptionError`; for a name it says which known one is nearest. Durations are in seconds (s),",
-        "sizes in bytes. What happens beyond a limit stands in [Limits](limits.md).",
+        "A binding's `Server(...)` takes every option of the first part by its name, its `Client(url, ...)` those of",
+        "the second; the small classes of the third part are values of options. An unknown name, or a value that an",
+        "option cannot have, raises `OptionError`; for a name it says which known one is nearest. Durations are in",
+        "seconds (s), sizes in bytes. What happens beyond a limit stands in [Limits](limits.md).",
         "",
         "## Servers",
         "",
@@ -234,7 +234,7 @@ def options() -> str:
         "",
         "### The application of a client",
         "",
-        "Parameters of `sioproto.app.Client`, beside its URL.",
+        "Parameters of `sioproto.app.Client`, beside its URL, and of what the bindings add to it.",
         "",
         *table(OPTION_HEAD, client_rows()),
         *config_tables(CLIENT_CONFIGS),
@@ -297,7 +297,12 @@ CLIENT = {
     "dumps": "`dumps(value)` replaces the JSON encoder; it returns a `str`.",
     "max_parked": "What events that wait for handlers may take, each with 256 bytes on top; above, reading stops until "
     "half is handled, at most as long as the server waits for a pong.",
-    "timers": "Deadlines that are shared with others of the same clock.",
+    "ssl": "The `ssl.SSLContext` for `https` and `wss`; None for one that trusts what the system trusts.",
+    "proxy": "An HTTP proxy that all connections go through, as `http://user:password@host:port`; None for none.",
+    "wait_for_server": "Whether entering the context manager goes on trying where nobody answers; without it the first "
+    "attempt that fails raises `ConnectError`.",
+    "grace": "How long `close` may take before it cuts off what is left.",
+    "environment": "Clocks and randomness; None for the real ones.",
 }
 """The same for a client."""
 
@@ -356,24 +361,30 @@ def config_tables(configs: Iterable[tuple[type[Any], str, str]]) -> Iterable[str
 
 
 def server_rows() -> Iterable[tuple[str, ...]]:
-    """Yields a row for each option that is no field of a config class."""
-    configured = {field.name for config in (EngineConfig, SocketConfig, WireConfig) for field in fields(config)}
-    parameters = inspect.signature(app.Server.__init__).parameters
-    for name in Options.__annotations__:
-        if name in configured:
-            continue
-        default = parameters[name].default if name in parameters else None
-        if name == "grace":
-            default = Server()._grace
-        yield f"`{name}`", show(default), unit(name, type(default)), known(SERVER, name, "the option")
+    """Yields a row for each option of a server that is no field of a config class."""
+    return role_rows(Server(), app.Server, Options, SERVER_CONFIGS, SERVER)
 
 
 def client_rows() -> Iterable[tuple[str, ...]]:
-    """Yields a row for each parameter of a client that is neither its URL nor a config."""
-    for name, parameter in inspect.signature(app.Client.__init__).parameters.items():
-        if parameter.kind is parameter.KEYWORD_ONLY and name not in ("engine_config", "config"):
-            text = known(CLIENT, name, "the option")
-            yield f"`{name}`", show(parameter.default), unit(name, type(parameter.default)), text
+    """Yields a row for each option of a client that is no field of a config class."""
+    return role_rows(Client("http://localhost"), app.Client, ClientOptions, CLIENT_CONFIGS, CLIENT)
+
+
+def role_rows(
+    made: Any,
+    role: type[Any],
+    options: type[Any],
+    configs: tuple[tuple[type[Any], str, str], ...],
+    texts: dict[str, str],
+) -> Iterable[tuple[str, ...]]:
+    """Yields a row for each option that is no field of a config class."""
+    configured = {field.name for config, _, _ in configs for field in fields(config)}
+    parameters = inspect.signature(role.__init__).parameters
+    for name in options.__annotations__:
+        if name not in configured:
+            own = {"grace": made._grace, "wait_for_server": False}.get(name)
+            default = parameters[name].default if name in parameters else own
+            yield f"`{name}`", show(default), unit(name, type(default)), known(texts, name, "the option")
 
 
 def config_rows(config: type[Any]) -> Iterable[tuple[str, ...]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sioproto.errors import OptionError
@@ -380,14 +381,17 @@ def configure(
 ) -> tuple[C1, C2, C3]:
     """Distributes options by name over config classes. Raises ``OptionError`` naming the nearest option it knows.
 
-    ``others`` are names that exist elsewhere; they are only offered as the nearest.
+    A name that several classes have means the same in each, and goes to all of them. ``others`` are names that exist
+    elsewhere; they are only offered as the nearest.
     """
     classes: tuple[type[Any], ...] = (first, second, third)
-    known = {field.name: index for index, each in enumerate(classes) for field in fields(each)}
+    known = [[field.name for field in fields(each)] for each in classes]
     shares: list[dict[str, Any]] = [{} for _ in classes]
     for name, value in options.items():
-        if name not in known:
-            near = difflib.get_close_matches(name, [*known, *others], n=1, cutoff=0.0)
+        takers = [share for names, share in zip(known, shares, strict=True) if name in names]
+        if not takers:
+            near = difflib.get_close_matches(name, [*chain(*known), *others], n=1, cutoff=0.0)
             raise OptionError(f"there is no option {name!r}; the nearest known one is {near[0]!r}")
-        shares[known[name]][name] = value
+        for share in takers:
+            share[name] = value
     return first(**shares[0]), second(**shares[1]), third(**shares[2])

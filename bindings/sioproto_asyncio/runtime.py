@@ -1,4 +1,4 @@
-"""The runtime port on asyncio: how user code runs and waits, and the one pump that moves what the core has to say.
+"""The runtime port on asyncio: how user code runs and waits, how connections begin, and their bytes.
 
 The rule not to be broken: this file moves bytes and time. What they mean is decided in ``sioproto`` and
 ``sioproto_wire``.
@@ -8,110 +8,127 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
+import signal
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
-from sioproto.errors import LocalProtocolError, is_remote
-from sioproto_wire import real_environment
+from sioproto.errors import LocalProtocolError
+from sioproto_host.asynchronous import AsyncDriver
+from sioproto_wire import ServerWire
+from sioproto_wire.tunnel import ProxyError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Generator
+    from collections.abc import Callable, Coroutine, Generator, Iterator
 
-    from sioproto.app import Server
     from sioproto.environment import Environment
     from sioproto.pending import Pending
-    from sioproto_wire import Connection, ServerWire
-
-logger = logging.getLogger("sioproto_asyncio")
-
-CLEAN_UP = 0.25
-"""Seconds that cancelled user code gets at the end."""
+    from sioproto_host.options import Listening
+    from sioproto_wire import ClientConnection, Connection
+    from sioproto_wire.tunnel import Tunnel
 
 READ_SIZE = 64 * 1024
-"""Bytes of the read buffer that all connections of a loop share."""
+"""Bytes of the read buffer that all connections of one server or client share."""
 
 
-class AsyncioRuntime:
-    """Drives one server and its wire on the loop that ``attach`` finds running."""
+class AsyncioDriver(AsyncDriver):
+    """Drives one server or client on the loop that ``begin`` finds running."""
 
-    inline = True
+    logger = logging.getLogger("sioproto_asyncio")
 
-    def __init__(self, environment: Environment | None = None) -> None:
-        self.environment = environment or real_environment()
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self.server: Server | None = None
-        self.wire: ServerWire | None = None
+    def __init__(self, environment: Environment | None) -> None:
+        super().__init__(environment)
+        self._listeners: list[asyncio.Server] = []
         # A view of one buffer: a bytearray itself would be resized under TLS, and one for each connection costs memory.
         self.buffer = memoryview(bytearray(READ_SIZE))
-        self._gone: asyncio.Event | None = None
-        self._thread: int | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._scheduled = False
-        self._pumping = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
 
-    def attach(self) -> None:
-        """Binds the runtime to the running loop and its thread. Raises ``LocalProtocolError`` on a second loop."""
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that all of it runs on."""
+        if self._loop is None:
+            raise LocalProtocolError("nothing can be run before the server serves, or the client is entered")
+        return self._loop
+
+    def begin(self) -> None:
+        """Binds the runtime to the running loop. Raises ``LocalProtocolError`` on a second loop."""
         loop = asyncio.get_running_loop()
-        if self.loop is not None and self.loop is not loop:
-            raise LocalProtocolError("this server belongs to another event loop")
-        self.loop = loop
-        self._thread = threading.get_ident()
+        if self._loop not in (None, loop):
+            raise LocalProtocolError("this belongs to another event loop")
+        self._loop = loop
+        super().begin()
 
-    async def all_gone(self) -> None:
-        """Waits until no connection is left."""
-        self._gone = asyncio.Event()
-        while self.wire is not None and self.wire.connections:
-            self._gone.clear()
-            await self._gone.wait()
+    def finish(self) -> None:
+        super().finish()
+        self.arm(None)
+        self._listeners.clear()
+        self._loop = None
 
-    async def cancel_tasks(self) -> None:
-        """Cancels the user code that is still running, except whoever calls this, and lets it clean up."""
-        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.sleep(0)
-        if tasks:
-            await asyncio.wait(tasks, timeout=CLEAN_UP)
+    # Listening
 
-    def detach(self) -> None:
-        """Forgets the loop: from now on nothing is sent."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self.loop = None
-        self._thread = None
+    @property
+    def addresses(self) -> list[Any]:
+        return [sock.getsockname() for listener in self._listeners for sock in listener.sockets]
 
-    # The port
+    async def listen(self, host: str, port: int, how: Listening) -> None:
+        path, sock = how.get("path"), how.get("sock")
+        options: dict[str, Any] = {"ssl": how.get("ssl"), "backlog": how.get("backlog", 4096)}
+        if path is not None:
+            listener = await self.loop.create_unix_server(lambda: Carrier(self), path, **options)
+        elif sock is not None:
+            listener = await self.loop.create_server(lambda: Carrier(self), sock=sock, **options)
+        else:
+            listener = await self.loop.create_server(lambda: Carrier(self), host, port, **options)
+        self._listeners.append(listener)
 
-    def wake(self, urgent: bool) -> None:
-        """Pumps at the end of this turn of the loop, or at once."""
-        if self.loop is None:
-            return  # not serving: there is nobody to send to
-        self.check()
-        if urgent:
-            self.pump()
-        elif not self._scheduled:
-            self._scheduled = True
-            self.loop.call_soon(self._turn)
+    def stop_listening(self) -> None:
+        # A listener that is closed at once makes asyncio drop, and never close, what it accepted in this very turn.
+        for listener in self._listeners:
+            for sock in listener.sockets:
+                with suppress(NotImplementedError):  # Windows accepts in another way, without that fault
+                    self.loop.remove_reader(sock.fileno())
+            self.loop.call_soon(listener.close)
 
-    def check(self) -> None:
-        """Refuses a foreign thread, and names the way in."""
-        if self._thread is not None and self._thread != threading.get_ident():
-            raise LocalProtocolError("this is not the thread of the event loop: use io.from_thread(function, ...)")
+    def run(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        asyncio.run(main())
+
+    @contextmanager
+    def signals(self, stop: Callable[[], None]) -> Iterator[None]:
+        # Windows has none of this: there asyncio.run cancels the main task on Ctrl-C.
+        loop = self.loop
+        with suppress(NotImplementedError):
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, stop)
+        try:
+            yield
+        finally:
+            with suppress(NotImplementedError):
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    loop.remove_signal_handler(number)
+
+    # User code
+
+    @property
+    def tasks(self) -> int:
+        return len(self._tasks)
 
     def start(self, run: Coroutine[Any, Any, None]) -> None:
-        """Runs user code in a task."""
-        if self.loop is None:
+        if self._loop is None:
             run.close()  # else Python would warn that it was never awaited
-            raise LocalProtocolError("nothing can be run before the server serves")
         task = self.loop.create_task(run)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
+    def cancel_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
     def park(self, pending: Pending[Any]) -> Generator[Any, Any, None]:
-        """Suspends the task until ``pending`` is done."""
+        if pending is self.hosted.ending:
+            self._tasks.discard(cast("asyncio.Task[Any]", asyncio.current_task()))
         future = asyncio.get_running_loop().create_future()
 
         def done(_: Pending[Any]) -> None:
@@ -124,49 +141,31 @@ class AsyncioRuntime:
         finally:
             pending.forget(done)
 
-    def block(self, pending: Pending[Any], timeout: float | None) -> None:
-        """Refuses: blocking would stop the very loop that is to settle it."""
-        raise LocalProtocolError("on asyncio a Pending is awaited: await pending")
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.report(error, "task")
+        self.hosted.settle()
 
-    def report(self, error: BaseException, where: str) -> None:
-        """Logs what user code raised."""
-        if is_remote(error):
-            logger.debug("in %s: %s", where, error)
-        else:
-            logger.error("unhandled error in %s", where, exc_info=error)
+    # Turns and time
 
-    # Bytes and time
+    def wake(self, urgent: bool) -> None:
+        if self._loop is None:
+            return  # not running: there is nobody to send to
+        self.check()
+        if urgent:
+            self.pump()
+        elif not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
 
-    def pump(self) -> None:
-        """Sends what the wire has to send, stops and resumes reading as it says, and moves the one timer."""
-        if self._pumping or self.wire is None:
-            return
-        self._pumping = True
-        try:
-            while connections := self.wire.take_dirty():
-                for connection in connections:
-                    connection.owner.serve(connection)
-        finally:
-            self._pumping = False
-        self._arm()
+    def interrupt(self) -> None:
+        self.loop.call_soon_threadsafe(self.run_posted)
 
-    def lost(self) -> None:
-        """A connection is gone."""
-        if self._gone is not None:
-            self._gone.set()
-        self.wake(False)
-
-    def _turn(self) -> None:
-        self._scheduled = False
-        self.pump()
-
-    def _arm(self) -> None:
-        if self.server is None or self.loop is None:
-            return
-        deadline = self.server.next_deadline()
+    def arm(self, deadline: float | None) -> None:
         if self._timer is not None:
             if deadline is not None and self._timer_at <= deadline:
-                return  # a timer that comes too early does no harm, and most deadlines only ever move away
+                return  # most deadlines only ever move away
             self._timer.cancel()
             self._timer = None
         if deadline is not None:
@@ -175,55 +174,109 @@ class AsyncioRuntime:
 
     def _due(self) -> None:
         self._timer = None
-        if self.server is not None:
-            self.server.handle_timeout()
-            self.pump()
+        self.due()
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.report(error, "task")
+    def _turn(self) -> None:
+        self._scheduled = False
+        self.pump()
+
+    # Connections of a client
+
+    def dial(self, connection: ClientConnection) -> None:
+        carrier = connection.owner = Carrier(self, connection)
+        carrier.dialing = self.loop.create_task(self._dial(carrier, connection))
+
+    async def _dial(self, carrier: Carrier, connection: ClientConnection) -> None:
+        loop, route = self.loop, self.route
+        tls: dict[str, Any] = {} if route.tls is None else {"server_hostname": route.origin.host}
+        try:
+            if (tunnel := route.tunnel()) is None:
+                await loop.create_connection(lambda: carrier, *route.address, ssl=route.tls, **tls)
+            else:
+                passage = Passage(tunnel, loop.create_future())
+                transport, _ = await loop.create_connection(lambda: passage, *route.address)
+                carrier.transport = transport
+                await passage.through
+                if route.tls is None:
+                    transport.set_protocol(carrier)
+                    carrier.connection_made(transport)
+                else:
+                    carrier.connection_made(await loop.start_tls(transport, carrier, route.tls, **tls))  # type: ignore[arg-type]  # None only if the loop is closing
+        except (OSError, ValueError) as error:  # a host that cannot be a name is a ValueError
+            connection.receive_failure(str(error) or type(error).__name__)
+            carrier.lose()
+        except asyncio.CancelledError:
+            carrier.lose()
+            raise
+
+
+class Passage(asyncio.Protocol):
+    """What is said to a proxy before a connection leads to the server."""
+
+    def __init__(self, tunnel: Tunnel, through: asyncio.Future[None]) -> None:
+        self._tunnel = tunnel
+        self.through = through
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast("asyncio.Transport", transport).write(self._tunnel.request)
+
+    def data_received(self, data: bytes) -> None:
+        if self.through.done():
+            return
+        try:
+            if self._tunnel.receive(data):
+                self.through.set_result(None)
+        except ProxyError as error:
+            self.through.set_exception(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.data_received(b"")
 
 
 class Carrier(asyncio.BufferedProtocol):
-    """One connection: bytes between an asyncio transport and its ``Connection``."""
+    """One connection: bytes between an asyncio transport and its ``Connection`` or ``ClientConnection``."""
 
-    __slots__ = ("_connection", "_reading", "_runtime", "transport")
+    __slots__ = ("_connection", "_driver", "_reading", "dialing", "transport")
 
-    def __init__(self, runtime: AsyncioRuntime) -> None:
-        self._runtime = runtime
+    def __init__(self, driver: AsyncioDriver, connection: Connection | ClientConnection | None = None) -> None:
+        self._driver = driver
         self._reading = True
-        self._connection: Connection | None = None
+        self._connection = connection
         self.transport: asyncio.Transport | None = None
+        self.dialing: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are not subclasses of asyncio's, so this cannot be asked with isinstance.
         self.transport = cast("asyncio.Transport", transport)
-        peer = transport.get_extra_info("peername")
-        runtime = self._runtime
-        if runtime.wire is None or runtime.wire.stopping:
+        self.dialing = None
+        wire = self._driver.hosted.wire
+        if not isinstance(wire, ServerWire):
+            cast("ClientConnection", self._connection).receive_open()
+        elif wire.stopping or not self._driver.running:
             # Accepted in the very turn in which the listener was closed: nobody would ever close it.
             self.transport.abort()
             return
-        self._connection = runtime.wire.connect(
-            address=peer[0] if isinstance(peer, tuple) else "",
-            secure=transport.get_extra_info("ssl_object") is not None,
-            owner=self,
-        )
-        runtime.wake(False)
+        else:
+            peer = transport.get_extra_info("peername")
+            self._connection = wire.connect(
+                address=peer[0] if isinstance(peer, tuple) else "",
+                secure=transport.get_extra_info("ssl_object") is not None,
+                owner=self,
+            )
+        self._driver.wake(False)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._runtime.buffer
+        return self._driver.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._connection is not None:
-            self._connection.receive_data(self._runtime.buffer[:nbytes])
-            self._runtime.wake(False)
+            self._connection.receive_data(self._driver.buffer[:nbytes])
+            self._driver.wake(False)
 
     def eof_received(self) -> bool:
         if self._connection is not None:
             self._connection.receive_eof()
-            self._runtime.wake(False)
+            self._driver.wake(False)
         # Keeping the other half open is refused, with a warning, under TLS.
         return self._connection is not None and not self._connection.secure
 
@@ -232,7 +285,8 @@ class Carrier(asyncio.BufferedProtocol):
         if self._connection is not None:
             connection, self._connection = self._connection, None
             connection.receive_lost()
-            self._runtime.lost()
+            self._driver.wake(False)
+            self._driver.hosted.settle()
 
     def pause_writing(self) -> None:
         if self._connection is not None:
@@ -241,12 +295,14 @@ class Carrier(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         if self._connection is not None:
             self._connection.receive_unblocked()
-            self._runtime.wake(False)
+            self._driver.wake(False)
 
-    def serve(self, connection: Connection) -> None:
+    def serve(self, connection: Connection | ClientConnection) -> None:
         """Does what the connection has to do now."""
         transport = self.transport
-        if transport is None:
+        if self.dialing is not None and connection.closing:
+            self.dialing.cancel()
+        if transport is None or self.dialing is not None:
             return
         data = connection.take()
         if data:
@@ -263,3 +319,16 @@ class Carrier(asyncio.BufferedProtocol):
                 transport.resume_reading()
             else:
                 transport.pause_reading()
+
+    def abort(self) -> None:
+        """Drops the connection at once."""
+        if self.dialing is not None:
+            self.dialing.cancel()
+        elif self.transport is not None:
+            self.transport.abort()
+
+    def lose(self) -> None:
+        """Nothing came of dialing."""
+        self.dialing = None
+        self.abort()
+        self.connection_lost(None)

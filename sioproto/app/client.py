@@ -19,7 +19,7 @@ from sioproto.engineio.events import ObserverFailed
 from sioproto.engineio.origin import parse_url
 from sioproto.errors import AckTimeout, OptionError
 from sioproto.pending import Pending
-from sioproto.socketio.client_events import AuthAsked, ClientEvent, EventLost
+from sioproto.socketio.client_events import AuthAsked, ClientEvent, ConnectFailed, EventLost
 from sioproto.socketio.client_socket import ClientSocket
 from sioproto.socketio.registering import RegisteringAlone
 from sioproto.socketio.socket_client import SocketClient, make_parser
@@ -98,6 +98,8 @@ class Client(RegisteringAlone, MainNamespace, Running):
         self._dispatcher = Dispatcher(client_steps, lone_client_step, _handled, runtime, self._report, max_parked)
         self._advancing = False
         self._stopping: Pending[None] | None = None
+        self._first: Pending[None] | None = None
+        self._ended: Pending[None] | None = None
         self.socket = self._core.of(path, auth)
         """The socket of the main namespace."""
 
@@ -164,9 +166,27 @@ class Client(RegisteringAlone, MainNamespace, Running):
 
     # Connecting and sending in the main namespace: see ClientSocket
 
-    def connect(self) -> Pending[None]:
-        """Connects the main socket, and keeps it connected; see ``ClientSocket.connect``."""
-        return self.socket.connect()
+    def connect(self, *, retry: bool = True) -> Pending[None]:
+        """Connects the main socket, and keeps it connected; see ``ClientSocket.connect``.
+
+        Without ``retry`` the first attempt that fails is the last one, whatever ``reconnection`` says: waiting raises
+        its ``ConnectError``. Once connected it comes back after losses just the same.
+        """
+        connected = self.socket.connect()
+        if retry or connected.done:
+            return connected
+        if self._first is not None:
+            return self._first
+        first = self._first = Pending(self._waiting)
+        connected.on_done(lambda _: self._settle_first(connected))
+        return first
+
+    def ended(self) -> Pending[None]:
+        """Returns what is done as soon as no socket is connected, or going to be by itself; at once if none is."""
+        if self._ended is None or self._ended.done:
+            self._ended = Pending(self._waiting)
+            self._check_ended()
+        return self._ended
 
     def disconnect(self) -> None:
         """Leaves the main namespace; see ``ClientSocket.disconnect``."""
@@ -300,8 +320,22 @@ class Client(RegisteringAlone, MainNamespace, Running):
                     self._handle(event)
         finally:
             self._advancing = False
+        if self._ended is not None:
+            self._check_ended()
         if self._stopping is not None:
             self._check_stopped()
+
+    def _check_ended(self) -> None:
+        if self._ended is not None and not any(socket.active for socket in self._core.sockets.values()):
+            self._ended.resolve(None)
+
+    def _settle_first(self, connected: Pending[None]) -> None:
+        first, self._first = self._first, None
+        if first is not None:
+            try:
+                first.resolve(connected.result())
+            except Exception as error:  # belongs to whoever waits
+                first.reject(error)
 
     def _handle(self, event: ClientEvent) -> None:
         if isinstance(event, AuthAsked):
@@ -311,6 +345,10 @@ class Client(RegisteringAlone, MainNamespace, Running):
         elif isinstance(event, EventLost):
             self._report(AckTimeout(), f"event {event.event!r} in {event.socket.name}, sent as often as allowed")
         else:
+            if self._first is not None and isinstance(event, ConnectFailed) and event.socket is self.socket:
+                first, self._first = self._first, None
+                self.socket.disconnect()
+                first.reject(event.error)
             self._dispatcher.take(event)
 
 

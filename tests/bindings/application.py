@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def main(grace: float, loop: str) -> None:
     """Serves until a signal comes."""
-    io = Server(grace=grace)
+    io = Server(grace=grace, ping_interval=300.0)
     gone: dict[str, int] = {}
 
     @io.on("disconnect")

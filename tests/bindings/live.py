@@ -12,9 +12,11 @@ import logging
 import os
 import time
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sioproto_asyncio import Server
+from sioproto_wire import real_environment
 from tests.bindings.raw import TRANSPORTS, Connection, Polling, WebSockets
 
 if TYPE_CHECKING:
@@ -26,8 +28,41 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound="Engine")
 
 LOGGERS = ("asyncio", "sioproto_asyncio")
-SETTLING = 2.0
-"""Seconds that what was closed gets to be gone."""
+LATE = 30.0
+"""Seconds after which what should come at once will not come: a machine may be busy for most of that."""
+PATIENT: dict[str, Any] = {"ping_interval": 300.0}
+"""Options for tests that are not about them: without pings, however long the test takes."""
+
+
+class Clock:
+    """A server's clock: real time, which a test may hold, and let jump forward.
+
+    As long as it is held no deadline comes, so that a test which needs a short one is not too slow for it before it has
+    made its preparations.
+    """
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+        self._held: float | None = None
+
+    def __call__(self) -> float:
+        return time.monotonic() + self._ahead if self._held is None else self._held
+
+    def hold(self) -> None:
+        """Stands still from now on."""
+        self._held = self()
+
+    def go_on(self) -> None:
+        """Goes on from where it was held."""
+        if self._held is not None:
+            self._ahead, self._held = self._held - time.monotonic(), None
+
+    def jump(self, seconds: float) -> None:
+        """Goes forward at once. A server is to be told: see ``Live.jump``."""
+        if self._held is None:
+            self._ahead += seconds
+        else:
+            self._held += seconds
 
 
 class Records(logging.Handler):
@@ -44,8 +79,9 @@ class Records(logging.Handler):
 class Live:
     """A running server, its clients, and what went wrong."""
 
-    def __init__(self, io: Server, address: Address, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, io: Server, address: Address, tls: ssl.SSLContext | None, clock: Clock) -> None:
         self.io = io
+        self.clock = clock
         self.address = address
         self.tls = tls
         self.errors: list[tuple[BaseException, str]] = []
@@ -69,6 +105,17 @@ class Live:
     def sessions(self) -> int:
         """How many sessions there are."""
         return len(self.io.engine.sessions)
+
+    @property
+    def connections(self) -> list[Connection]:
+        """All that were opened, with those of its clients."""
+        return [*self._connections, *(connection for client in self._clients for connection in client.connections)]
+
+    def jump(self, seconds: float) -> None:
+        """Lets the server's time jump forward; what is due then is done at once."""
+        self.clock.jump(seconds)
+        self.io._driver.arm(None)  # what it was armed for was set before the jump
+        self.io._driver.due()
 
     async def connect(self) -> Connection:
         """Opens a connection that says nothing yet."""
@@ -131,13 +178,16 @@ async def serving(
 ) -> AsyncIterator[Live]:
     """Serves on loopback for the length of a block, with the options of ``Server``, and checks what is left then.
 
-    ``where`` are arguments of ``Server.listening``.
+    ``where`` are arguments of ``Server.listening``. Unless there is an environment among the options, the server has
+    ``Live.clock``.
     """
     await warm_up()
     tasks, descriptors = asyncio.all_tasks(), count_descriptors()
     hook: Callable[[BaseException, str], object] | None = options.pop("on_error", None)
+    clock = Clock()
+    options = {**PATIENT, "environment": replace(real_environment(), clock=clock), **options}
     io = Server(on_error=lambda error, place: live.errors.append((error, place)), **options)
-    live = Live(io, "", client_tls)
+    live = Live(io, "", client_tls, clock)
     if hook is not None:
         io._on_error = hook
     for name in LOGGERS:
@@ -149,6 +199,7 @@ async def serving(
             try:
                 yield live
             finally:
+                clock.go_on()
                 await live.hang_up()
             await io.close(0.1)
         await check_nothing_is_left(live, tasks, descriptors)
@@ -163,8 +214,8 @@ async def check_nothing_is_left(live: Live, tasks: set[asyncio.Task[Any]], descr
     assert asyncio.all_tasks() == tasks
     assert count_descriptors() <= descriptors
     assert live.io.engine.sessions == {}
-    assert live.io._wire.connections == {}
-    assert live.io._asyncio._timer is None
+    assert live.io.wire.connections == {}
+    assert live.io._driver._timer is None  # type: ignore[attr-defined]  # it is that of asyncio
     assert live.io.next_deadline() is None
     assert live.io.addresses == []
     for namespace in live.io._core.namespaces.values():
@@ -183,7 +234,7 @@ async def warm_up() -> None:
     await listener.wait_closed()
 
 
-async def settled(condition: Callable[[], object], limit: float = SETTLING) -> bool:
+async def settled(condition: Callable[[], object], limit: float = LATE) -> bool:
     """Waits until a condition holds, and returns whether it does. For what no event tells of."""
     end = time.monotonic() + limit
     while not condition():

@@ -159,31 +159,31 @@ async def test_a_client_that_goes_does_not_cancel_its_handler() -> None:
 async def test_handlers_of_one_client_wait_for_each_other_and_those_of_others_do_not() -> None:
     async with serving() as live:
         log: list[tuple[str, int]] = []
+        together = asyncio.Barrier(3)
 
         @live.io.on("step")
         async def step(socket: Socket, number: int) -> None:
             log.append((socket.id, number))
-            await asyncio.sleep(0.02)
+            # Nobody gets further before all three clients have a handler here.
+            await together.wait()
             log.append((socket.id, -number))
 
         clients = [await live.websocket() for _ in range(3)]
         sids = [await client.join() for client in clients]
-        begun = time.monotonic()
         for client in clients:
             await client.send('42["step",1]', '42["step",2]', '42["step",3]')
         assert await settled(lambda: len(log) == 18)
-        assert time.monotonic() - begun < 0.16
         for sid in sids:
             assert [number for each, number in log if each == sid] == [1, -1, 2, -2, 3, -3]
 
 
 async def test_a_handler_that_blocks_the_loop_costs_nobody_the_connection() -> None:
-    async with serving(ping_interval=0.2, ping_timeout=0.2) as live:
+    async with serving(ping_interval=0.2, ping_timeout=0.7) as live:
 
         @live.io.on("block")
         def block(socket: Socket) -> None:
             # The subject: a user's mistake holds up everything for longer than the ping time-out.
-            time.sleep(0.5)
+            time.sleep(0.8)
 
         client = await live.websocket()
         await client.join()
@@ -192,17 +192,17 @@ async def test_a_handler_that_blocks_the_loop_costs_nobody_the_connection() -> N
         await client.send('421["block"]')
 
         async def keep_up(one: Any) -> list[str]:
-            seen = []
-            end = time.monotonic() + 0.9
-            while time.monotonic() < end:
+            seen: list[str] = []
+            # Each ping after the first says that the pong before was not too late.
+            while seen.count("2") < 3:
                 packet = await one.receive()
                 seen.append(packet)
                 if packet == "2":
                     await one.send("3")
             return seen
 
-        for seen in await asyncio.gather(keep_up(client), keep_up(other)):
-            assert "2" in seen
+        seen, _ = await asyncio.gather(keep_up(client), keep_up(other))
+        assert "431[]" in seen
         assert live.sessions == 2
 
 
@@ -241,7 +241,7 @@ async def test_parked_events_stop_the_reading_and_nothing_is_lost() -> None:
         assert socket.client.parked < 20_000 + 2 * 256 * 1024
         go.set()
         await sending
-        assert await settled(lambda: len(numbers) == 4000, 10)
+        assert await settled(lambda: len(numbers) == 4000)
         assert numbers == list(range(4000))
         assert not socket.conn.paused
 
@@ -400,7 +400,7 @@ def test_a_missing_package_is_named_with_its_extra(name: str) -> None:
         capture_output=True,
         encoding="utf-8",
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "bindings")])},
-        timeout=30,
+        timeout=120,
         check=True,
     )
     assert done.stdout == f'sioproto_asyncio needs {name}, which comes with: pip install "sioproto[asyncio]"\n'

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sioproto import Response
-from tests.bindings.live import serving, settled
+from tests.bindings.live import LATE, serving, settled
 from tests.bindings.raw import HANDSHAKE, TRANSPORTS, Polling, head, upgrade
 
 if TYPE_CHECKING:
@@ -26,16 +26,20 @@ LIMIT = 256 * 1024
 CROWD = 1000
 
 
-async def flood(live: Live, rounds: int, until: Callable[[], object]) -> int:
-    """Broadcasts megabytes in turns that let the network work; returns the most that any session had queued."""
+async def flood(live: Live, rounds: int, healthy: list[str], until: Callable[[], object]) -> int:
+    """Broadcasts megabytes; returns the most that any session had queued.
+
+    The sessions ``healthy`` get each round before the next one, as fast as that goes.
+    """
     most = 0
+    sessions = live.io.engine.sessions
     for _ in range(rounds):
         for _ in range(64):
             live.io.emit("flood", KILOBYTE)
-        most = max([most, *(session.queued for session in live.io.engine.sessions.values())])
+        most = max([most, *(session.queued for session in sessions.values())])
+        assert await settled(lambda: not any(sessions[sid].queued for sid in healthy))
         if until():
             break
-        await asyncio.sleep(0.001)
     return most
 
 
@@ -62,17 +66,19 @@ async def test_a_client_that_stops_reading_is_closed_and_nobody_else_notices(tra
             (await slow.begin_get()).stop_reading()
         else:
             slow.socket.connection.stop_reading()
-        most = await flood(live, 400, lambda: reasons)
+        live.clock.hold()
+        most = await flood(live, 400, [client.sid for client in healthy.values()], lambda: reasons)
         assert reasons == [("transport error", "slow consumer")]
         # One turn's worth may stand above the limit.
         assert most <= LIMIT + 128 * 1024
         assert slow.sid not in live.io.engine.sessions
         live.io.emit("end")
+        live.clock.go_on()
         counts = await asyncio.gather(*readers)
         assert counts[0] == counts[1] > 64
         if transport == "websocket":
             # The connection itself goes, too, although its client takes nothing.
-            assert await settled(lambda: len(live.io._wire.connections) == 3)
+            assert await settled(lambda: len(live.io.wire.connections) == 3)
 
 
 async def test_a_client_that_pauses_and_reads_on_gets_everything() -> None:
@@ -113,7 +119,7 @@ async def test_a_client_that_never_reads_answers_cannot_fill_the_memory() -> Non
         request = head("GET", "/" + "page/" * 200) * 10
         # It sends requests and takes no answers; at some point the server stops reading.
         sending = asyncio.create_task(send_for_ever(connection, request))
-        assert await settled(lambda: not live.io._wire.connections, 10)
+        assert await settled(lambda: not live.io.wire.connections)
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
         await live.check_fresh_client()
@@ -235,7 +241,9 @@ STAYING = {"between_polls", "in_a_probe"}
 async def test_connections_that_go_away_in_any_state(state: str, how: str) -> None:
     async with serving(close_timeout=0.2) as live:
         connection = await STATES[state](live)
-        before = len(live.io._wire.connections)
+        before = len(live.connections)
+        if state != "in_a_handshake":
+            assert await settled(lambda: len(live.io.wire.connections) == before)
         if how == "reset":
             connection.reset()
         elif how == "half_close":
@@ -243,7 +251,7 @@ async def test_connections_that_go_away_in_any_state(state: str, how: str) -> No
         else:
             await connection.close()
         if state != "in_a_handshake":
-            assert await settled(lambda: len(live.io._wire.connections) == before - 1)
+            assert await settled(lambda: len(live.io.wire.connections) == before - 1)
         if state in ENDED or state == "in_a_handshake":
             assert await settled(lambda: live.sessions == 0)
             assert live.io.sockets.sockets == {}
@@ -286,7 +294,7 @@ async def test_a_thousand_clients_at_once(many_descriptors: None) -> None:
         reading = [asyncio.create_task(client.receive()) for client in clients]
         sessions = list(live.io.engine.sessions.values())
         pollers = [session for session in sessions if session.transport_name == "polling"]
-        assert await settled(lambda: all(session.writable for session in pollers), 10)
+        assert await settled(lambda: all(session.writable for session in pollers))
         live.io.emit("everybody", {"number": 1})
         assert set(await asyncio.gather(*reading)) == {'42["everybody",{"number":1}]'}
         # All of them go at once.
@@ -294,9 +302,9 @@ async def test_a_thousand_clients_at_once(many_descriptors: None) -> None:
             for connection in client.connections:
                 connection.reset()
         websockets = [session for session in sessions if session.transport_name == "websocket"]
-        assert await settled(lambda: all(session.ready_state == "closed" for session in websockets), 10)
+        assert await settled(lambda: all(session.ready_state == "closed" for session in websockets))
         assert live.sessions == CROWD // 2
-        assert await settled(lambda: not live.io._wire.connections, 10)
+        assert await settled(lambda: not live.io.wire.connections)
 
 
 async def test_a_crowd_that_connects_and_goes_leaves_no_memory() -> None:
@@ -305,21 +313,23 @@ async def test_a_crowd_that_connects_and_goes_leaves_no_memory() -> None:
             connection = await live.connect()
             await connection.upgrade("/socket.io/?EIO=4&transport=websocket")
             connection.reset()
-        assert await settled(lambda: live.sessions == 0 and not live.io._wire.connections)
+        assert await settled(lambda: live.sessions == 0 and not live.io.wire.connections)
         assert await settled(lambda: len(asyncio.all_tasks()) == 1)
 
 
 async def test_clients_that_join_no_namespace_are_let_go() -> None:
     async with serving(connect_timeout=0.2, close_timeout=0.1) as live:
-        begun = time.monotonic()
+        live.clock.hold()
         polling = await live.polling()
         held = await polling.begin_get()
         websocket = await live.websocket()
         await polling.post("40/nowhere,")
         assert (await held.answer()).packets == ['44/nowhere,{"message":"Invalid namespace"}']
+        begun = time.monotonic()
+        live.clock.go_on()
         assert (await polling.get()).packets == ["1"]
         assert await websocket.ended() == 1005
-        assert 0.15 < time.monotonic() - begun < 1
+        assert 0.2 <= time.monotonic() - begun < LATE
         assert live.sessions == 0
 
 
@@ -359,13 +369,15 @@ async def test_a_dead_client_is_noticed(transport: str) -> None:
     async with serving(ping_interval=0.2, ping_timeout=0.2, close_timeout=0.1) as live:
         reasons: list[str] = []
         live.io.on("disconnect", lambda socket, reason: reasons.append(reason))
+        live.clock.hold()
         client = await live.client(transport)
         await client.join()
         begun = time.monotonic()
+        live.clock.go_on()
         assert await client.receive() == "2"
         await client.ended()
         assert reasons == ["ping timeout"]
-        assert 0.35 < time.monotonic() - begun < 1.5
+        assert 0.4 <= time.monotonic() - begun < LATE
 
 
 @pytest.mark.parametrize("way", ["closes", "resets", "polling"])
@@ -382,6 +394,7 @@ async def test_a_client_that_is_gone_is_noticed_while_it_is_not_read(way: str) -
             heard.append(value)
 
         live.io.on("disconnect", lambda socket, reason: heard.append(reason))
+        live.clock.hold()
         client = await live.client("polling" if way == "polling" else "websocket")
         await client.join()
         (socket,) = live.io.sockets.sockets.values()
@@ -398,7 +411,8 @@ async def test_a_client_that_is_gone_is_noticed_while_it_is_not_read(way: str) -
             client.socket.connection.reset()
         else:
             await client.hang_up()
-        assert await settled(lambda: live.sessions == 0 and not live.io._wire.connections)
+        live.clock.go_on()
+        assert await settled(lambda: live.sessions == 0 and not live.io.wire.connections)
         assert await settled(lambda: not socket.connected)
         go.set()
         assert await settled(lambda: len(heard) == 2)

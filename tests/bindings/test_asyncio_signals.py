@@ -7,15 +7,15 @@ import os
 import signal
 import sys
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sioproto_asyncio import Server
-from tests.bindings.live import settled
-from tests.bindings.loops import LOOPS
+from tests.bindings.live import LATE, settled
+from tests.bindings.loops import LIMIT, LOOPS
 from tests.bindings.raw import Connection, Ended, Polling, WebSockets, head
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ async def websocket(address: tuple[str, int]) -> WebSockets:
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_signal_ends_gracefully(number: signal.Signals, loop: str) -> None:
     async def main() -> None:
-        async with application(5, loop) as app:
+        async with application(4 * LATE, loop) as app:
             client = await websocket(app.address)
             await client.send('421["slow",0.3]')
             assert await app.line() == "slow begins"
@@ -98,12 +98,12 @@ def test_a_signal_ends_gracefully(number: signal.Signals, loop: str) -> None:
             assert await app.end() == (0, "slow ends\nend {'server shutting down': 1}", "")
             await client.hang_up()
 
-    asyncio.run(asyncio.wait_for(main(), 20))
+    asyncio.run(asyncio.wait_for(main(), LIMIT))
 
 
 async def settled_refused(address: tuple[str, int]) -> None:
     """Waits until nobody listens any more."""
-    end = time.monotonic() + 5
+    end = time.monotonic() + LATE
     while time.monotonic() < end:
         try:
             connection = await Connection.open(address)
@@ -116,26 +116,26 @@ async def settled_refused(address: tuple[str, int]) -> None:
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_second_signal_ends_at_once(loop: str) -> None:
     async def main() -> None:
-        async with application(60, loop) as app:
+        async with application(4 * LATE, loop) as app:
             client = await websocket(app.address)
-            await client.send('42["slow",60]', '42["slow",60]')
+            await client.send('42["slow",1000]', '42["slow",1000]')
             assert await app.line() == "slow begins"
             app.process.send_signal(signal.SIGTERM)
             await settled_refused(app.address)
             begun = time.monotonic()
             app.process.send_signal(signal.SIGTERM)
             code, out, errors = await app.end()
-            assert time.monotonic() - begun < 2
+            assert time.monotonic() - begun < LATE
             assert (code, errors) == (0, "")
             assert out.startswith("end ")
             await client.hang_up()
 
-    asyncio.run(asyncio.wait_for(main(), 20))
+    asyncio.run(asyncio.wait_for(main(), LIMIT))
 
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_gone_within_the_grace_with_a_thousand_clients(loop: str, many_descriptors: None) -> None:
-    grace = 2.0
+    grace = 2 * LATE
 
     async def main() -> None:
         async with application(grace, loop) as app:
@@ -152,7 +152,7 @@ def test_gone_within_the_grace_with_a_thousand_clients(loop: str, many_descripto
             assert out == "end {'server shutting down': 750}"
             assert sorted(set(told)) == ["end of file", "polling close", "websocket close"]
             assert [told.count(kind) for kind in sorted(set(told))] == [250, 375, 375]
-            assert elapsed < grace + 1
+            assert elapsed < grace / 2
 
     async def connect(app: Application, index: int, told: list[str]) -> asyncio.Task[None]:
         if index % 4 == 0:
@@ -169,7 +169,7 @@ def test_gone_within_the_grace_with_a_thousand_clients(loop: str, many_descripto
             return asyncio.create_task(watch_polling(client, held, told))
         return asyncio.create_task(watch_websocket(client, told))
 
-    asyncio.run(asyncio.wait_for(main(), 60))
+    asyncio.run(asyncio.wait_for(main(), LIMIT))
 
 
 async def watch_half_open(connection: Connection, told: list[str]) -> None:
@@ -192,7 +192,8 @@ async def watch_websocket(client: WebSockets, told: list[str]) -> None:
         await client.receive()
     assert ended.value.code == 1005
     told.append("websocket close")
-    await client.socket.send_frame(8)
+    with suppress(Ended):  # the server does not wait long for everybody's part of the closing
+        await client.socket.send_frame(8)
     await client.hang_up()
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from sioproto import LocalProtocolError
 from sioproto_asyncio import Server
-from tests.bindings.live import serving, settled
+from tests.bindings.live import LATE, serving, settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ async def test_many_threads_emit_each_in_its_order(transport: str) -> None:
         def emit(thread: int) -> None:
             futures = [live.io.from_thread(live.io.emit, "number", thread, index) for index in range(EMITS)]
             for future in futures:
-                assert future.result(20) is None
+                assert future.result(LATE) is None
 
         threads = [asyncio.to_thread(emit, thread) for thread in range(THREADS)]
         done = asyncio.gather(*threads)
@@ -57,7 +57,7 @@ async def test_results_and_exceptions_come_back() -> None:
             return len(live.io.sockets.sockets)
 
         home = threading.get_ident()
-        assert await asyncio.to_thread(lambda: live.io.from_thread(count).result(5)) == 1
+        assert await asyncio.to_thread(lambda: live.io.from_thread(count).result(LATE)) == 1
         future = await asyncio.to_thread(live.io.from_thread, live.io.emit, "disconnect")
         with pytest.raises(LocalProtocolError, match='"disconnect" is a reserved event name'):
             await asyncio.wrap_future(future)
@@ -90,7 +90,7 @@ async def test_a_pending_is_not_for_threads_but_its_result_is() -> None:
 
         client = await live.websocket()
         await client.join()
-        asking = asyncio.to_thread(lambda: asyncio.run_coroutine_threadsafe(question(), loop).result(5))
+        asking = asyncio.to_thread(lambda: asyncio.run_coroutine_threadsafe(question(), loop).result(LATE))
         loop = asyncio.get_running_loop()
         task = asyncio.create_task(asking)
         assert await client.receive() == '420["question"]'
@@ -119,24 +119,25 @@ async def test_calls_that_come_while_it_closes_are_not_forgotten() -> None:
     async with serving(grace=0.1) as live:
         stop = threading.Event()
         outcomes: list[str] = []
+        lengths: list[int] = []
 
         def call() -> None:
             while not stop.is_set():
                 try:
-                    live.io.from_thread(len, "abc").result(5)
+                    lengths.append(live.io.from_thread(len, "abc").result(LATE))
                 except LocalProtocolError as error:
                     outcomes.append(str(error))
                     return
 
         calling = asyncio.create_task(asyncio.to_thread(call))
-        await asyncio.sleep(0.02)
+        assert await settled(lambda: lengths)
         await live.io.close()
         try:
-            await asyncio.wait_for(asyncio.shield(calling), 2)
+            await asyncio.wait_for(asyncio.shield(calling), 2 * LATE)
         finally:
             stop.set()
         await calling
-        assert outcomes == ["the server is not running"]
+        assert outcomes == ["this is not running"]
 
 
 @pytest.mark.parametrize(
@@ -166,7 +167,7 @@ async def test_a_refused_call_from_another_thread_sends_nothing() -> None:
         with pytest.raises(LocalProtocolError, match="from_thread"):
             await asyncio.to_thread(live.io.emit, "refused")
         live.io.emit("meant")
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(LATE):
             assert await client.receive() == '42["meant"]'
 
 

@@ -194,7 +194,7 @@ async def test_plain_text_on_a_tls_port_disturbs_nobody() -> None:
         connection = await live.connect()
         await connection.send(head("GET", "/socket.io/?EIO=4&transport=polling"))
         await connection.rest()
-        assert live.io._wire.connections == {}
+        assert live.io.wire.connections == {}
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no Unix sockets")

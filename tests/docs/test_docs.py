@@ -28,7 +28,7 @@ import pytest
 
 from docs import generate
 from sioproto import Recovery
-from sioproto_wire.options import Options
+from sioproto_host.options import ClientOptions, Options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,7 +127,7 @@ def test_stale_pages_are_found(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 def test_every_option_has_a_text() -> None:
     rows = [line.strip("| ").split(" | ") for line in generate.options().splitlines() if line.startswith("| `")]
     described = {row[0].strip("`") for row in rows if len(row) == 4 and len(row[3]) > 10}
-    named = set(Options.__annotations__)
+    named = {*Options.__annotations__, *ClientOptions.__annotations__}
     for config, _, _ in generate.CONFIGS:
         named.update(field.name for field in fields(config))
     assert named <= described
@@ -135,7 +135,7 @@ def test_every_option_has_a_text() -> None:
 
 def test_every_limit_is_an_option() -> None:
     """A name in the table of limits that looks like an option is one."""
-    known = {*Options.__annotations__, *(field.name for field in fields(Recovery))}
+    known = {*Options.__annotations__, *ClientOptions.__annotations__, *(field.name for field in fields(Recovery))}
     text = (DOCS / "limits.md").read_text(encoding="utf-8")
     cells = re.findall(r"^\|[^|]*\|([^|]*)\|", text, re.MULTILINE)
     named = {name for cell in cells for name in re.findall(r"`([a-z_]+)`", cell)}

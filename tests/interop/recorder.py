@@ -102,7 +102,7 @@ async def record(name: str, stock: Stock | None) -> Conversation:
         async with listener:
             await play(("127.0.0.1", listener.sockets[0].getsockname()[1]), stock)
             # The stock client says its last words after the scene is over.
-            assert await settled(lambda: not (io.engine.sessions or io._wire.connections or relay.busy), 10)
+            assert await settled(lambda: not (io.engine.sessions or io.wire.connections or relay.busy), 10)
     conversation.events = replay(conversation).events
     # What is said again has to be what was said.
     assert conversation.events == events, (conversation.events, events)

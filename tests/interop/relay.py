@@ -22,10 +22,14 @@ class End(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         transport.write(self.early)
+        if self.line.dead:
+            transport.abort()
 
     def data_received(self, data: bytes) -> None:
         other = self.line.client if self is self.line.server else self.line.server
-        if not self.line.dead and not (self.line.relay.deaf and self is self.line.server):
+        if self.line.relay.deaf and self is self.line.server:
+            self.line.relay.swallowed += data
+        elif not self.line.dead:
             if other.transport is None:
                 other.early += data
             else:
@@ -49,10 +53,14 @@ class Line:
 
 
 class Relay:
-    """Relays to one port. ``deaf`` is set as long as clients get nothing of what the server sends."""
+    """Relays to one port."""
 
     def __init__(self, target: int) -> None:
         self.deaf = False
+        """Whether clients get nothing of what the server sends, which is ``swallowed``."""
+        self.silent = False
+        """Whether clients that come now find nobody."""
+        self.swallowed = bytearray()
         self.lines: list[Line] = []
         self.connecting: set[asyncio.Task[object]] = set()
         self._target = target
@@ -91,6 +99,9 @@ class Relay:
 
     def _accept(self) -> End:
         line = Line(self)
+        if self.silent:
+            line.dead = True
+            return line.client
         self.lines.append(line)
         task = asyncio.create_task(self._connect(line))
         self.connecting.add(task)

@@ -34,23 +34,28 @@ class Stock:
         self.process = node.popen("stock_client.mjs")
         self._ids = count()
         self._waiting: dict[int, Future[Any]] = {}
+        self._told: dict[int, list[Any]] = {}
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    async def __call__(self, code: str, **args: Any) -> Any:
-        """Runs JavaScript and returns what it returns. Raises ``ScriptFailed`` if it throws."""
+    async def __call__(self, code: str, told: list[Any] | None = None, **args: Any) -> Any:
+        """Runs JavaScript and returns what it returns; ``told`` gets what it tells meanwhile.
+
+        Raises ``ScriptFailed`` if it throws.
+        """
         future: Future[Any] = Future()
         number = next(self._ids)
         self._waiting[number] = future
+        self._told[number] = [] if told is None else told
         assert self.process.stdin is not None
         line = json.dumps({"id": number, "code": code, "args": args}, default=to_json)
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
         return await asyncio.wrap_future(future)
 
-    def start(self, code: str, **args: Any) -> asyncio.Task[Any]:
+    def start(self, code: str, told: list[Any] | None = None, **args: Any) -> asyncio.Task[Any]:
         """Runs JavaScript beside the test."""
-        return asyncio.create_task(self(code, **args))
+        return asyncio.create_task(self(code, told, **args))
 
     def close(self) -> None:
         """Ends the process."""
@@ -63,7 +68,11 @@ class Stock:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             answer = json.loads(line, object_hook=from_json)
+            if "told" in answer:
+                self._told[answer["id"]].append(answer["told"])
+                continue
             future = self._waiting.pop(answer["id"])
+            del self._told[answer["id"]]
             if future.set_running_or_notify_cancel():
                 if "error" in answer:
                     future.set_exception(ScriptFailed(answer["error"]))

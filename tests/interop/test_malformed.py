@@ -203,7 +203,7 @@ async def test_generated_requests(chunk: int) -> None:
                 pass
             await connection.rest()
             await connection.close()
-            assert await settled(lambda: not live.io._wire.connections)
+            assert await settled(lambda: not live.io.wire.connections)
             await end_all_sessions(live)
             await live.check_fresh_client()
             await end_all_sessions(live)

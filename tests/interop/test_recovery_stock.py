@@ -34,6 +34,12 @@ CLIENT = """
     const first = socket.id;
     if (transports.length > 1) await upgraded(socket);
 """
+CONNECTS_AGAIN = """
+    const again = next(socket, "connect");
+    tell("ready");
+    await again;
+    return [socket.recovered, socket.id === first, got];
+"""
 
 
 @asynccontextmanager
@@ -57,8 +63,13 @@ def record(live: Live) -> list[tuple[Any, ...]]:
 
 
 async def at_rest(live: Live) -> None:
-    """Waits until the server has a client that takes what it is sent."""
-    assert await settled(lambda: any(socket.conn.writable for socket in live.io.sockets.sockets.values()), 5)
+    """Waits until all that was sent to the client has left, and it would take more."""
+
+    def resting() -> bool:
+        sockets = live.io.sockets.sockets.values()
+        return any(socket.conn.writable and not socket.conn.queued for socket in sockets)
+
+    assert await settled(resting)
 
 
 @over_all
@@ -112,15 +123,15 @@ async def test_a_client_that_is_cut_off_gets_every_event_once(
 @over_all
 async def test_a_client_that_has_got_nothing_yet(stock: Stock, transports: list[str]) -> None:
     async with recovering() as (live, relay):
-        log = record(live)
+        told: list[Any] = []
         task = stock.start(
-            CLIENT + 'await next(socket, "connect"); return [socket.recovered, socket.id === first, got];',
+            CLIENT + CONNECTS_AGAIN,
+            told,
             url=relay.url,
             transports=transports,
         )
-        assert await settled(lambda: log, 5)
+        assert await settled(lambda: told)
         await at_rest(live)
-        await asyncio.sleep(0.1)
         relay.cut(noticed=False)
         live.io.emit("number", 1)
         assert await task == [True, True, [1]]
@@ -130,27 +141,29 @@ async def test_a_client_that_has_got_nothing_yet(stock: Stock, transports: list[
 async def test_volatile_events_do_not_keep_a_client_from_being_recovered(stock: Stock, transports: list[str]) -> None:
     async with recovering() as (live, relay):
         log = record(live)
+        told: list[Any] = []
         task = stock.start(
             CLIENT
             + """
             const args = [];
             socket.on("volatile", (...all) => args.push(all[0]));
-            await next(socket, "volatile");
+            const come = next(socket, "volatile");
+            tell("ready");
+            await come;
             socket.emit("go");
             await next(socket, "connect");
             return [socket.recovered, got, args];
             """,
+            told,
             url=relay.url,
             transports=transports,
         )
-        assert await settled(lambda: log, 5)
-        await at_rest(live)
+        assert await settled(lambda: told)
         live.io.on("go", lambda socket: relay.cut(noticed=True))
         live.io.emit("number", 1)
-        await asyncio.sleep(0.1)
         await at_rest(live)
         live.io.volatile.emit("volatile", "ends in a text")
-        assert await settled(lambda: len(log) > 1, 5)
+        assert await settled(lambda: len(log) > 1)
         live.io.emit("number", 2)
         assert await task == [True, [1, 2], ["ends in a text"]]
 
@@ -158,19 +171,15 @@ async def test_volatile_events_do_not_keep_a_client_from_being_recovered(stock: 
 async def test_an_answer_to_connect_that_is_lost(stock: Stock) -> None:
     async with recovering() as (live, relay):
         log = record(live)
-        task = stock.start(
-            CLIENT + 'await next(socket, "connect"); return [socket.recovered, socket.id === first, got];',
-            url=relay.url,
-            transports=["websocket"],
-        )
-        assert await settled(lambda: log, 5)
-        await asyncio.sleep(0.1)
+        told: list[Any] = []
+        task = stock.start(CLIENT + CONNECTS_AGAIN, told, url=relay.url, transports=["websocket"])
+        assert await settled(lambda: told)
         (socket,) = live.io.sockets.sockets.values()
         live.io.on("connection", lambda socket: setattr(relay, "deaf", True))
         relay.cut(noticed=True)
         live.io.emit("number", 1)
         # It is recovered as far as the server knows, and never hears of it.
-        assert await settled(lambda: log[-1] == ("connection", socket.id, True, None), 5)
+        assert await settled(lambda: log[-1] == ("connection", socket.id, True, None))
         live.io.off("connection")
         record(live)
         relay.cut(noticed=False)
@@ -181,24 +190,25 @@ async def test_an_answer_to_connect_that_is_lost(stock: Stock) -> None:
 
 async def test_events_that_ask_for_an_answer(stock: Stock) -> None:
     async with recovering() as (live, relay):
-        log = record(live)
+        told: list[Any] = []
         task = stock.start(
             CLIENT
             + """
             const asked = [];
             socket.on("ask", (number, answer) => { asked.push(number); answer(number * 2); });
+            tell("ready");
             await last;
             return [socket.recovered, asked];
             """,
+            told,
             url=relay.url,
             transports=["websocket"],
         )
-        assert await settled(lambda: log, 5)
-        await asyncio.sleep(0.1)
+        assert await settled(lambda: told)
         (socket,) = live.io.sockets.sockets.values()
         relay.deaf = True
         one, two = socket.emit_with_ack("ask", 1), live.io.emit_with_ack("ask", 2)
-        await asyncio.sleep(0.05)
+        assert await settled(lambda: b'"ask",1' in relay.swallowed and b'"ask",2' in relay.swallowed)
         relay.cut(noticed=False)
         relay.deaf = False
         assert await one == 2
@@ -208,19 +218,22 @@ async def test_events_that_ask_for_an_answer(stock: Stock) -> None:
 
 
 async def test_a_client_that_is_away_for_too_long_gets_a_new_socket(stock: Stock) -> None:
-    async with recovering(max_disconnection=0.05) as (live, relay):
+    async with recovering(max_disconnection=60.0) as (live, relay):
         log = record(live)
+        told: list[Any] = []
         task = stock.start(
-            CLIENT.replace("reconnectionDelay: 20", "reconnectionDelay: 300").replace("Max: 50", "Max: 300")
-            + 'await next(socket, "connect"); return [socket.recovered, socket.id === first, got];',
-            url=relay.url,
-            transports=["websocket"],
+            CLIENT + 'socket.on("number", tell);' + CONNECTS_AGAIN, told, url=relay.url, transports=["websocket"]
         )
-        assert await settled(lambda: log, 5)
+        assert await settled(lambda: told)
         live.io.emit("number", 1)
-        await asyncio.sleep(0.1)
+        assert await settled(lambda: 1 in told)
+        # It finds nobody until the time is over.
+        relay.silent = True
         relay.cut(noticed=True)
+        assert await settled(lambda: len(log) == 2)
         live.io.emit("number", 2)
+        live.jump(61.0)
+        relay.silent = False
         assert await task == [False, False, [1]]
         assert log[-1][2:] == (False, "unknown") or log[-1][0] == "disconnect"
 
@@ -229,6 +242,7 @@ async def test_several_namespaces_come_back_together(stock: Stock) -> None:
     async with recovering() as (live, relay):
         live.io.of("/a")
         live.io.of("/b")
+        told: list[Any] = []
         task = stock.start(
             """
             const options = { transports: ["websocket"], reconnectionDelay: 20, randomizationFactor: 0 };
@@ -237,14 +251,15 @@ async def test_several_namespaces_come_back_together(stock: Stock) -> None:
             sockets.forEach((socket, index) => socket.on("number", (number) => got[index].push(number)));
             await Promise.all(sockets.map(opened));
             const ids = sockets.map((socket) => socket.id);
+            tell("ready");
             await Promise.all(sockets.map((socket) => next(socket, "connect")));
             return [sockets.every((socket, index) => socket.recovered && socket.id === ids[index]), got];
             """,
+            told,
             url=relay.url,
         )
         spaces = [live.io.of(name) for name in ("/", "/a", "/b")]
-        assert await settled(lambda: all(space.sockets for space in spaces), 5)
-        await asyncio.sleep(0.1)
+        assert await settled(lambda: told)
         relay.cut(noticed=False)
         for number, space in enumerate(spaces):
             space.emit("number", number)

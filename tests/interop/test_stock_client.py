@@ -209,7 +209,13 @@ async def test_an_upgrade_loses_repeats_and_reorders_nothing(stock: Stock, attem
     async with serving_stock() as live:
         received: list[int] = []
         polled: list[str] = []
-        live.io.on("up", lambda socket, number: received.append(number))
+        early_up = asyncio.Event()
+
+        @live.io.on("up")
+        def up(socket: Socket, number: int) -> None:
+            received.append(number)
+            if number == FLOOD // 4:
+                early_up.set()
 
         @live.io.on("connection")
         def connected(socket: Socket) -> None:
@@ -218,9 +224,12 @@ async def test_an_upgrade_loses_repeats_and_reorders_nothing(stock: Stock, attem
             live.io.spawn(flood, socket)
 
         async def flood(socket: Socket) -> None:
-            # Before, while and after the transport changes: the last quarter waits for the upgrade.
+            # Before, while and after the transport changes: the change may begin once each side has a quarter of the
+            # other's, and the last quarters wait for its end.
             for number in range(FLOOD):
                 socket.emit("down", number)
+                if number == FLOOD // 4:
+                    await early_up.wait()
                 while number % 20 == attempt:
                     await asyncio.sleep(0.0005 * attempt)
                     if number < FLOOD * 3 // 4 or socket.conn.upgraded:
@@ -228,15 +237,20 @@ async def test_an_upgrade_loses_repeats_and_reorders_nothing(stock: Stock, attem
 
         got, early = await stock(
             """
-            const transportOptions = { websocket: { agent: new LateAgent(10 + 10 * attempt) } };
+            const agent = new HeldAgent();
+            const transportOptions = { websocket: { agent } };
             const socket = io(url, { forceNew: true, transportOptions });
             const down = gather(socket, "down", count);
+            const quarter = gather(socket, "down", count / 4);
             const polling = () => socket.io.engine.transport.name === "polling";
             let early = 0;
             socket.on("down", () => (early += polling()));
             await opened(socket);
             for (let number = 0; number < count; number++) {
-              socket.emit("up", number);
+              if (number === count / 4) {
+                await Promise.all([quarter, socket.emitWithAck("up", number)]);
+                agent.release();
+              } else socket.emit("up", number);
               while (number % 20 === attempt) {
                 await sleep(attempt / 2);
                 if (number < (count * 3) / 4 || !polling()) break;
@@ -252,8 +266,8 @@ async def test_an_upgrade_loses_repeats_and_reorders_nothing(stock: Stock, attem
         assert await settled(lambda: len(received) >= FLOOD)
         assert received == list(range(FLOOD))
         # Both directions changed over in the middle.
-        assert 0 < early < FLOOD
-        assert 0 < len(polled) < FLOOD
+        assert FLOOD // 4 <= early < FLOOD
+        assert FLOOD // 4 <= len(polled) < FLOOD
 
 
 async def test_five_thousand_events_in_one_turn(stock: Stock) -> None:
@@ -297,8 +311,9 @@ async def test_five_thousand_events_from_the_server_in_one_turn(stock: Stock) ->
 
 async def test_the_plain_engine_client(stock: Stock) -> None:
     async with serving_stock() as live:
-        sessions = live.io.engine.sessions
-        task = stock.start(
+        sessions, seen = live.io.engine.sessions, set[str]()
+        live.io.engine.on("headers", lambda headers, request: seen.update(sessions))
+        result = await stock(
             """
             const socket = new eio(url, { path: "/socket.io/" });
             await next(socket, "open");
@@ -309,7 +324,6 @@ async def test_the_plain_engine_client(stock: Stock) -> None:
             """,
             url=live.url,
         )
-        assert await settled(lambda: sessions)
-        (sid,) = sessions
-        assert await task == [sid, "forced close"]
+        (sid,) = seen
+        assert result == [sid, "forced close"]
         assert await settled(lambda: not sessions)

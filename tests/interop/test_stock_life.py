@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sioproto_asyncio import Server
-from tests.bindings.live import settled
+from tests.bindings.live import LATE, settled
 from tests.interop.stock import ScriptFailed, Stock, serving_stock
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ def record(live: Live, log: list[Any], *namespaces: str) -> None:
     for name in namespaces or ("/",):
         for event in ("disconnecting", "disconnect"):
             live.io.of(name).on(event, ending(event))
+
+
+def at_rest(socket: Socket) -> bool:
+    """Whether all that was sent to a client has left, and it would take more, over polling by a poll that is held."""
+    return socket.conn.writable and not socket.conn.queued
 
 
 def ended(reason: str, rooms: int = 1) -> list[tuple[str, str, bool, int]]:
@@ -214,7 +220,8 @@ async def test_a_broken_engine_packet(stock: Stock) -> None:
 async def test_shutdown_and_a_new_server_on_the_same_port(stock: Stock, transports: list[str]) -> None:
     log: list[Any] = []
     kept: list[int] = []
-    first, second = Server(grace=1), Server(grace=0.1)
+    attempts: list[int] = []
+    first, second = Server(grace=2 * LATE), Server(grace=0.1)
     first.on("before", lambda socket: "first server")
     first.on("ready", lambda socket: log.append("ready"))
     first.on("disconnect", lambda socket, reason: log.append(reason))
@@ -226,30 +233,30 @@ async def test_shutdown_and_a_new_server_on_the_same_port(stock: Stock, transpor
             """
             const socket = await opened(io(url, { transports, reconnectionDelay: 20, reconnectionDelayMax: 50 }));
             const sid = socket.id;
-            const tries = gather(socket.io, "reconnect_attempt", 3);
+            socket.io.on("reconnect_attempt", tell);
             const end = next(socket, "disconnect");
             const answers = [await socket.emitWithAck("before")];
             socket.emit("ready");
             const [reason] = await end;
             const active = socket.active;
             socket.emit("kept", 1);  // waits in the client until it is back
-            const attempts = await tries;
             if (!socket.connected) await next(socket, "connect");
             answers.push(await socket.emitWithAck("after"));
-            return [answers, reason, active, attempts, sid !== socket.id];
+            return [answers, reason, active, sid !== socket.id];
             """,
+            attempts,
             url=f"http://127.0.0.1:{port}",
             transports=transports,
         )
-        assert await settled(lambda: log, 5)
+        assert await settled(lambda: log)
         (socket,) = first.sockets.sockets.values()
         # Between two polls it could not be told: it would find nobody listening.
-        assert await settled(lambda: socket.conn.writable)
+        assert await settled(lambda: at_rest(socket))
     assert log == ["ready", "server shutting down"]
     # The client has to fail a few times before there is somebody again.
-    await asyncio.sleep(0.25)
+    assert await settled(lambda: len(attempts) > 2)
     async with second.listening(port=port):
-        answers, reason, active, attempts, new = await coming_back
+        answers, reason, active, new = await coming_back
         assert await settled(lambda: not second.engine.sessions)
     assert answers == ["first server", "second server"]
     assert (reason, active, new) == ("transport close", True, True)
@@ -262,9 +269,16 @@ async def test_shutdown_and_a_new_server_on_the_same_port(stock: Stock, transpor
 async def test_a_client_process_that_is_stopped(node: Node, transports: list[str]) -> None:
     own = Stock(node)
     try:
-        async with serving_stock(ping_interval=0.15, ping_timeout=0.15) as live:
+        # Long enough for whatever happens meanwhile: it is the server's clock that jumps.
+        async with serving_stock(ping_interval=300.0, ping_timeout=200.0) as live:
             log: list[Any] = []
+            heartbeats: list[Socket] = []
             record(live, log)
+
+            @live.io.on("connection")
+            def connected(socket: Socket) -> None:
+                socket.conn.on("heartbeat", lambda: heartbeats.append(socket))
+
             task = own.start(
                 """
                 const socket = await opened(io(url, { transports, reconnectionDelay: 10 }));
@@ -275,11 +289,18 @@ async def test_a_client_process_that_is_stopped(node: Node, transports: list[str
                 url=live.url,
                 transports=transports,
             )
-            assert await settled(lambda: live.io.sockets.sockets, 5)
+            assert await settled(lambda: live.io.sockets.sockets)
             # Several heartbeats pass first, so a live client stays.
-            await asyncio.sleep(0.6)
+            for _ in range(3):
+                live.jump(300.0)
+                assert await settled(lambda: heartbeats)
+                heartbeats.clear()
             assert log == []
             own.process.send_signal(signal.SIGSTOP)
+            await asyncio.to_thread(os.waitpid, own.process.pid, os.WUNTRACED)
+            live.jump(300.0)
+            assert log == []
+            live.jump(200.5)
             assert await settled(lambda: len(log) == 2)
             assert log == ended("ping timeout")
             assert live.sessions == 0
@@ -300,9 +321,9 @@ async def test_a_client_process_that_is_killed(node: Node, transports: list[str]
             task = own.start(
                 "await opened(io(url, { transports })); await sleep(60000);", url=live.url, transports=transports
             )
-            assert await settled(lambda: live.io.sockets.sockets, 5)
+            assert await settled(lambda: live.io.sockets.sockets)
             (socket,) = live.io.sockets.sockets.values()
-            assert await settled(lambda: socket.conn.writable)
+            assert await settled(lambda: at_rest(socket))
             own.process.kill()
             assert await settled(lambda: len(log) == 2)
             # A held poll that breaks off is an error, the end of a WebSocket is its end.
@@ -314,7 +335,8 @@ async def test_a_client_process_that_is_killed(node: Node, transports: list[str]
 
 
 async def test_a_server_process_that_stops_is_noticed_by_the_client(stock: Stock) -> None:
-    async with serving_stock(ping_interval=0.1, ping_timeout=0.1) as live:
+    # It has to connect within the sum of these.
+    async with serving_stock(ping_interval=0.5, ping_timeout=1.0) as live:
         # The server's heartbeat is switched off by hand; to the client that is a server that died.
         live.io.on("connection", lambda socket: socket.conn.heartbeat.stop())
         reason = await stock(

@@ -217,8 +217,9 @@ async def test_volatile_events_are_dropped_between_polls_only(stock: Stock) -> N
     async with serving_stock() as live:
 
         @live.io.on("go")
-        def go(socket: Socket) -> None:
-            # A POST is being answered; whether a poll is held meanwhile is up to the client, which holds one here.
+        async def go(socket: Socket) -> None:
+            # Whether a poll is held is up to the client, which sends the next one as soon as it has an answer.
+            assert await settled(lambda: socket.conn.writable and not socket.conn.queued)
             socket.volatile.emit("n", 1)
             socket.emit("n", 2)
             socket.volatile.emit("n", 3)
@@ -228,7 +229,6 @@ async def test_volatile_events_are_dropped_between_polls_only(stock: Stock) -> N
                 """
                 const socket = await opened(io(url, { transports: [transport] }));
                 const numbers = gather(socket, "n", 3);
-                await sleep(50);  // until its poll is held
                 socket.emit("go");
                 return numbers;
                 """,
@@ -240,8 +240,13 @@ async def test_volatile_events_are_dropped_between_polls_only(stock: Stock) -> N
 
 async def test_acknowledged_broadcast(stock: Stock) -> None:
     async with serving_stock() as live:
-        sids: list[str] = []
-        live.io.on("connection", lambda socket: sids.append(socket.id))
+        told: list[Any] = []
+        answers: list[str] = []
+
+        @live.io.on("connection")
+        def connected(socket: Socket) -> None:
+            socket.conn.on("packet", lambda kind, data: answers.append(data) if data[:1] in ("3", "6") else None)
+
         task = stock.start(
             """
             const sockets = [1, 2, 3].map(() => io(url, { forceNew: true }));
@@ -249,13 +254,19 @@ async def test_acknowledged_broadcast(stock: Stock) -> None:
             sockets[1].on("question", (text, ack) => ack(Buffer.from("2")));
             sockets[2].on("question", () => {});
             await Promise.all(sockets.map(opened));
-            await next(sockets[0], "end");
+            const end = next(sockets[0], "end");
+            tell("ready");
+            await end;
             return sockets.map((socket) => socket.id);
             """,
+            told,
             url=live.url,
         )
-        assert await settled(lambda: len(sids) == 3, 5)
-        result = await live.io.timeout(0.3).emit_with_ack("question", "q")
+        assert await settled(lambda: told)
+        asking = live.io.timeout(100.0).emit_with_ack("question", "q")
+        assert await settled(lambda: len(answers) == 2)
+        live.jump(100.0)
+        result = await asking
         live.io.emit("end")
         first, second, third = await task
         assert result.answers == {first: "q1", second: b"2"}

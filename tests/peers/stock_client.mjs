@@ -1,9 +1,9 @@
 // Runs JavaScript that a test sends, against the stock socket.io-client; one process serves a whole test run.
 //
 // A line of standard input is {id, code, args}: the body of an async function and its arguments by name, a line of
-// standard output {id, value} or {id, error}. Besides its arguments the code sees `io`, `eio` (engine.io-client) and
-// the helpers below. Sockets that it makes with `io` are closed when it is done. Binary values travel as {"$bytes":
-// base64}, both ways.
+// standard output {id, value} or {id, error}, and before that {id, told} for each value that the code gives to `tell`.
+// Besides that and its arguments the code sees `io`, `eio` (engine.io-client) and the helpers below. Sockets that it
+// makes with `io` are closed when it is done. Binary values travel as {"$bytes": base64}, both ways.
 import { Agent } from "node:http";
 import { connect as connectSocket } from "node:net";
 import { createInterface } from "node:readline";
@@ -50,15 +50,15 @@ function gather(emitter, event, count) {
   });
 }
 
-// Connects some time after it is asked to: as `agent` of the WebSocket transport it puts an upgrade off.
-class LateAgent extends Agent {
-  constructor(milliseconds) {
+// Connects once it is released: as `agent` of the WebSocket transport it puts an upgrade off.
+class HeldAgent extends Agent {
+  constructor() {
     super();
-    this.milliseconds = milliseconds;
+    this.released = new Promise((resolve) => (this.release = resolve));
   }
 
   createConnection(options, done) {
-    setTimeout(() => done(null, connectSocket(options)), this.milliseconds);
+    this.released.then(() => done(null, connectSocket(options)));
   }
 }
 
@@ -74,7 +74,7 @@ function fromJson(key, value) {
   return value !== null && typeof value === "object" && "$bytes" in value ? Buffer.from(value.$bytes, "base64") : value;
 }
 
-const HELPERS = { next, sleep, opened, upgraded, gather, LateAgent };
+const HELPERS = { next, sleep, opened, upgraded, gather, HeldAgent };
 
 async function run({ id, code, args }) {
   const sockets = [];
@@ -83,7 +83,8 @@ async function run({ id, code, args }) {
     sockets.push(socket);
     return socket;
   };
-  const scope = { ...HELPERS, io, eio, ...args };
+  const tell = (told) => console.log(JSON.stringify({ id, told }, toJson));
+  const scope = { ...HELPERS, io, eio, tell, ...args };
   let answer;
   try {
     const value = await new AsyncFunction(...Object.keys(scope), code)(...Object.values(scope));

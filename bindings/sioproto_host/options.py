@@ -1,4 +1,4 @@
-"""Every option of a server by name, for editors and type checkers.
+"""Every option of servers and clients by name, for editors and type checkers.
 
 What they mean, their units and their defaults stand with the config classes that they come from; ``configure``
 refuses at run time what this refuses in an editor. A test holds the two against each other.
@@ -9,12 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import socket
+    import ssl as tls
+    from collections.abc import Callable, Mapping
     from os import PathLike
 
     from sioproto import Adapter, CorsPolicy, Environment, HttpCompression, Namespace, Recovery, Request, SessionCookie
     from sioproto.config import TransportName
     from sioproto.socketio import RecoveryStore, SocketServer
+    from sioproto.socketio.client_socket import Auth
     from sioproto_wire.config import PerMessageDeflate
 
 
@@ -94,3 +97,89 @@ class Options(TypedDict, total=False):
     close_timeout: float
     max_linger: int
     send_timeout: float
+
+
+class ClientOptions(TypedDict, total=False):
+    """What ``Client(url, ...)`` takes."""
+
+    # Hooks: see sioproto.app.Client
+    auth: Auth
+    on_error: Callable[[BaseException, str], object] | None
+    loads: Callable[[str], Any] | None
+    dumps: Callable[[Any], str] | None
+    max_parked: int
+
+    # Running: see HostedClient
+    ssl: tls.SSLContext | None
+    proxy: str | None
+    wait_for_server: bool
+    grace: float
+    environment: Environment | None
+
+    # Engine.IO: see EngineClientConfig
+    path: str
+    add_trailing_slash: bool
+    transports: tuple[TransportName, ...]
+    upgrade: bool
+    try_all_transports: bool
+    remember_upgrade: bool
+    query: Mapping[str, str]
+    extra_headers: Mapping[str, str]
+    transport_headers: Mapping[TransportName, Mapping[str, str]]
+    subprotocols: tuple[str, ...]
+    cookie_jar: bool
+    max_cookies: int
+    timestamp_param: str
+    timestamp_requests: bool | None
+    force_base64: bool
+    request_timeout: float | None
+    upgrade_timeout: float
+    close_timeout: float
+    max_payload: int
+    max_control_packets: int
+    max_post_packets: int
+    decode_slice: int
+    max_send_buffer: int
+    drain_mark: int
+
+    # Socket.IO: see ClientConfig
+    open_timeout: float | None
+    reconnection: bool
+    reconnection_attempts: int | None
+    reconnection_delay: float
+    reconnection_delay_max: float
+    randomization_factor: float
+    ack_timeout: float | None
+    retries: int
+    max_buffered: int
+    max_early: int
+    max_acks: int
+    max_attachments: int
+    max_arguments: int
+    max_depth: int
+    max_containers: int
+    max_event_name: int
+    max_namespace_name: int
+
+    # HTTP and WebSocket connections: see ClientWireConfig; close_timeout is theirs as well
+    dial_timeout: float
+    keep_alive_timeout: float
+    max_head: int
+    max_fields: int
+    head_timeout: float
+    body_timeout: float
+    chunk_allowance: int
+    min_chunk: int
+    max_fragments: int
+    per_message_deflate: PerMessageDeflate | None
+    max_linger: int
+    send_timeout: float
+
+
+class Listening(TypedDict, total=False):
+    """How ``serve`` listens, besides host and port."""
+
+    ssl: tls.SSLContext | None
+    path: str | None
+    sock: socket.socket | None
+    backlog: int
