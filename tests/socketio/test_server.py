@@ -496,7 +496,14 @@ def test_a_packet_for_a_namespace_never_joined_is_ignored(packet: str) -> None:
     assert received(driver) == []
 
 
-EARLY: list[str | bytes] = ["40", '421["early"]', '451-["binary",{"_placeholder":true,"num":0}]', b"\x01", '42/never,["x"]', '42["last"]']
+EARLY: list[str | bytes] = [
+    "40",
+    '421["early"]',
+    '451-["binary",{"_placeholder":true,"num":0}]',
+    b"\x01",
+    '42/never,["x"]',
+    '42["last"]',
+]
 
 
 @BOTH
