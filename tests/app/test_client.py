@@ -958,6 +958,32 @@ def test_a_handler_that_never_ends_does_not_make_the_news_pile_up(up: bool) -> N
     assert len(heard) <= 25
 
 
+@INLINE
+@pytest.mark.parametrize("auth", [{"bad": object()}, lambda: {"bad": object()}, lambda: 1 / 0])
+def test_connecting_again_whenever_it_fails_is_no_livelock(auth: Any, inline: bool) -> None:
+    hand = hand_app(inline=inline, hooks={"auth": auth, "on_error": lambda error, where: None})
+    other = hand.core.of("/other")
+    other.connect()
+    hand.settle()
+    hand.open()
+    hand.accept("two", "/other")
+    failures: list[ConnectError] = []
+
+    @hand.core.on("connect_error")
+    def again(error: ConnectError) -> None:
+        failures.append(error)
+        hand.core.connect()
+
+    hand.core.connect()
+    hand.settle()
+    assert len(failures) == 1
+    hand.advance(10)
+    assert len(failures) == 11
+    hand.core.socket.auth = {"good": 1}
+    hand.advance(1)
+    assert hand.take()[-1] == '40{"good":1}'
+
+
 def test_what_came_over_a_short_connection_is_told_with_it() -> None:
     hand = hand_app(hooks={"max_parked": 256 * 10}, reconnection_delay=0.1, reconnection_delay_max=0.1)
     gate = hand.gate()
