@@ -20,7 +20,7 @@ from sioproto.engineio.client_polling import GET_ERROR, POST_ERROR, ClientPollin
 from sioproto.engineio.client_requests import Requests
 from sioproto.engineio.client_states import ClientInput, ClientState
 from sioproto.engineio.client_watch import Watch
-from sioproto.engineio.cookies import CookieJar
+from sioproto.engineio.cookies import make_jar
 from sioproto.engineio.events import ObserverFailed
 from sioproto.engineio.link import Link
 from sioproto.engineio.observing import CLIENT_EVENTS, PACKET_NAMES, Observed
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from sioproto.config import EngineClientConfig, TransportName
     from sioproto.engineio.client_probe import ClientProbe
+    from sioproto.engineio.cookies import CookieJar
     from sioproto.engineio.fetch import Fetch
     from sioproto.engineio.origin import Origin
     from sioproto.engineio.request import Response
@@ -101,10 +102,8 @@ class EngineClient(Observed):
         """Whether it ever got open."""
         self.upgraded = False
         self.paused = False
-        if not config.cookie_jar:
-            jar = None
-        elif jar is None:
-            jar = CookieJar(environment.wall, config.max_cookies)
+        if jar is None or not config.cookie_jar:
+            jar = make_jar(config, environment)
         self._jar = jar
         self.requests = Requests(url, config, environment, jar)
         self.polling = ClientPolling(self)

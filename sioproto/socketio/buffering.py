@@ -1,6 +1,6 @@
-"""What waits at a client's socket until it is connected: events that are to be sent, and events that came too early.
+"""What waits until a socket is connected: events that a client is to send, and events that came early, on either side.
 
-The rule not to be broken: what waits keeps its order, and neither the application nor the server can make it grow
+The rule not to be broken: what waits keeps its order, and neither the application nor the other side can make it grow
 beyond its limit.
 """
 
@@ -64,7 +64,7 @@ class SendBuffer:
 
 
 class EarlyEvents:
-    """Events that a server sent before it answered CONNECT: at most ``limit`` of them, of ``room`` in all."""
+    """Events that came before the answer to CONNECT: at most ``limit`` of them, of ``room`` in all."""
 
     __slots__ = ("_events", "_limit", "_room", "_size")
 

@@ -25,6 +25,7 @@ from sioproto.socketio.client_events import (
 from sioproto.socketio.client_sender import Sender
 from sioproto.socketio.emitting import Emitting
 from sioproto.socketio.operator import EmitOperator, name_of
+from sioproto.socketio.patience import Patience
 from sioproto.socketio.recovering import Recovering
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class ClientSocket(Emitting[EmitOperator]):
         "__dict__",
         "_early",
         "_first",
+        "_patience",
         "_recovering",
         "_sender",
         "_unanswered",
@@ -126,7 +128,8 @@ class ClientSocket(Emitting[EmitOperator]):
         """Events of connections up to this one are not handled any more, because the application left."""
         self.lane: Any = None
         """A slot for the floor above."""
-        self._early = EarlyEvents(client.config.max_early, client.engine_config.max_payload)
+        self._early = EarlyEvents(client.config.max_early, client.config.max_early_bytes)
+        self._patience = Patience(self)
         self._recovering = Recovering()
         self._sender = Sender(self)
         self._waiting: Pending[None] | None = None
@@ -248,8 +251,12 @@ class ClientSocket(Emitting[EmitOperator]):
 
     def ask_auth(self) -> None:
         """There is a connection: sends CONNECT, as soon as its ``auth`` is known."""
-        # If it was left before the server answered, that answer comes first.
-        if self.state is not ClientSocketState.AWAY or self._unanswered is self.client.engine:
+        if self.state is not ClientSocketState.AWAY:
+            return
+        if self._unanswered is self.client.engine:  # it was left before the server answered: that answer comes first
+            self._patience.await_answer()
+            return
+        if self._patience.held:
             return
         if callable(self.auth):
             self.state = ClientSocketState.ASKING
@@ -259,7 +266,7 @@ class ClientSocket(Emitting[EmitOperator]):
         try:
             self.send_connect(self.auth)
         except LocalProtocolError as error:
-            self.refuse(ConnectError(str(error)))
+            self.refuse_auth(ConnectError(str(error)))
 
     def send_connect(self, auth: Any) -> None:
         """Sends CONNECT (Socket.IO protocol, "Connection to a namespace").
@@ -273,6 +280,7 @@ class ClientSocket(Emitting[EmitOperator]):
         self.ticket = None
         self.state = ClientSocketState.CONNECTING
         self._unanswered = client.engine
+        self._patience.await_answer()
         client.write(frames)
 
     def receive_connect(self, packet: Packet) -> None:
@@ -286,6 +294,7 @@ class ClientSocket(Emitting[EmitOperator]):
             return
         client = self.client
         self._unanswered = None
+        self._patience.stop()
         self._recovering.connected(pid)
         self.state = ClientSocketState.CONNECTED
         self.id = sid
@@ -339,10 +348,17 @@ class ClientSocket(Emitting[EmitOperator]):
         else:
             self._receive_late(accepted=False)
 
-    def refuse(self, error: ConnectError) -> None:
-        """The attempt failed for good."""
+    def refuse_auth(self, error: ConnectError) -> None:
+        """The attempt failed for good, and the server has no part in it."""
+        self._patience.hold()
+        self.refuse(error)
+
+    def refuse(self, error: ConnectError, *, answered: bool = True) -> None:
+        """The attempt failed for good. Unless the server has ``answered``, its answer may still come."""
         self._early.take()
-        self._unanswered = None
+        self._patience.stop()
+        if answered:
+            self._unanswered = None
         self.ticket = None
         self.state = ClientSocketState.IDLE
         self.client.tell(ConnectFailed(self, error))
@@ -357,6 +373,7 @@ class ClientSocket(Emitting[EmitOperator]):
 
     def give_up(self, error: Exception) -> None:
         """No further attempt is made."""
+        self._patience.stop()
         self.state = ClientSocketState.IDLE
         self._settle(error)
 
@@ -387,6 +404,7 @@ class ClientSocket(Emitting[EmitOperator]):
 
     def _leave(self, reason: ClientReason, description: str | None, state: ClientSocketState) -> None:
         connected = self.connected
+        self._patience.stop()
         self.state = state
         self.ticket = None
         self._early.take()

@@ -14,7 +14,9 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from sioproto.engineio.http import client_address
-from sioproto.socketio.events import ConnectAsked, NamespaceAsked, SocketConnected
+from sioproto.errors import RemoteProtocolError
+from sioproto.socketio.buffering import EarlyEvents
+from sioproto.socketio.events import ConnectAsked, EventReceived, NamespaceAsked, SocketConnected
 from sioproto.socketio.handshake import Handshake
 from sioproto.socketio.socket import Socket, SocketState
 
@@ -36,7 +38,7 @@ MINUTE = 60.0
 class ConnectTicket:
     """One client that asks for one namespace."""
 
-    __slots__ = ("asked", "auth", "claim", "client", "name", "namespace", "parents", "socket")
+    __slots__ = ("asked", "auth", "claim", "client", "early", "name", "namespace", "parents", "socket")
 
     def __init__(self, client: Client, name: str, auth: dict[str, Any], parents: Iterator[DynamicNamespace]) -> None:
         self.client = client
@@ -52,6 +54,8 @@ class ConnectTicket:
         """Set as long as the client may get the socket back that it had."""
         self.socket: Socket | None = None
         """Made as soon as the namespace is found and it is clear whether there is something to restore."""
+        self.early: EarlyEvents | None = None
+        """What the client sent without waiting for the answer."""
 
     @property
     def alive(self) -> bool:
@@ -125,6 +129,18 @@ class Connecting:
         else:
             self._find_parent(ticket)
 
+    def receive_early(self, ticket: ConnectTicket, packet: Packet, size: int) -> None:
+        """Takes an event of a client that does not wait for the answer to its CONNECT: it follows that, if it is a yes.
+
+        Otherwise it would depend on how the network cuts the stream, and on how quick middlewares are, whether the
+        event arrives. Raises ``RemoteProtocolError`` beyond the limits.
+        """
+        if ticket.early is None:
+            config = self._server.config
+            ticket.early = EarlyEvents(config.max_early, config.max_early_bytes)
+        if not ticket.early.add(packet, size):
+            raise RemoteProtocolError("too many events before CONNECT was answered")
+
     def answer_namespace(self, ticket: ConnectTicket, allowed: bool) -> bool:
         """A predicate said whether a name is its namespace's; after a no the next dynamic namespace is asked."""
         parent, ticket.asked = ticket.asked, None
@@ -180,6 +196,9 @@ class Connecting:
                     client.session.write(entry.frames)
         socket.set_accepted()
         server.tell(SocketConnected(socket))
+        if ticket.early is not None:
+            for packet, size in ticket.early.take():
+                server.tell(EventReceived(socket, packet.data, packet.id, size))
         return True
 
     def refuse(self, ticket: ConnectTicket, message: str, data: Any) -> bool:

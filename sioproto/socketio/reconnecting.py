@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sioproto.engineio.client import EngineClient
 from sioproto.engineio.client_events import EngineClosed, EngineOpened
 from sioproto.engineio.client_requests import Requests
-from sioproto.engineio.cookies import CookieJar
+from sioproto.engineio.cookies import make_jar
 from sioproto.engineio.events import ObserverFailed
 from sioproto.errors import ConnectError
 from sioproto.handlers import Observers
@@ -51,7 +51,7 @@ class Reconnecting:
         self._wake = wake
         # What could not be sent is refused now: at the time of an attempt there may be nobody who would hear of it.
         Requests(client.origin, engine_config, environment, None)
-        self._jar = CookieJar(environment.wall, engine_config.max_cookies) if engine_config.cookie_jar else None
+        self._jar = make_jar(engine_config, environment)
         self._backoff = Backoff(client.config, environment.jitter)
         self._observers = Observers((*OWN_EVENTS, *ENGINE_EVENTS), client.report, client.guard)
         self._observed: dict[str, None] = {}
@@ -59,6 +59,7 @@ class Reconnecting:
         """Until the next attempt, or until one took too long."""
         self._pause_timer: Timer | None = None
         self._remembered = False
+        self._opened_at = 0.0
         self._cause: tuple[CloseReason, str] | None = None
         self.engine: EngineClient | None = None
         """The current connection."""
@@ -196,8 +197,9 @@ class Reconnecting:
     def _opened(self, engine: EngineClient) -> None:
         self._stop_timers()
         attempts = self._backoff.attempts
+        self._opened_at = self._client.environment.clock()
         if not self._client.crowded:  # else it is going to be given up at the first event
-            self._backoff.reset()
+            self._backoff.count_anew()
         self._remembered = engine.transport_name == "websocket"
         self._observers.notify("open")
         if engine is not self.engine:
@@ -217,6 +219,9 @@ class Reconnecting:
         self._remembered = event.opened and reason != "transport error" and (engine.upgraded or self._remembered)
         self.engine = None
         if event.opened:
+            lasted = client.environment.clock() - self._opened_at
+            if not self._backoff.attempts and lasted >= client.config.reconnection_reset_after:
+                self._backoff.reset()
             self._observers.notify("close", reason, description)
             for socket in list(client.sockets.values()):
                 socket.receive_lost(reason, description)

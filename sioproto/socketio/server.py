@@ -367,7 +367,11 @@ class SocketServer:
             return  # what came behind a packet that ended the session is not delivered
         client.received += len(message)
         try:
-            if client.timer is not None and isinstance(message, bytes):
+            if (
+                client.timer is not None
+                and isinstance(message, bytes)
+                and (not client.connects or client.received > self.config.max_early_bytes)
+            ):
                 raise RemoteProtocolError("binary before CONNECT")
             packet = client.decoder.feed(message)
             if packet is not None:
@@ -386,6 +390,10 @@ class SocketServer:
             if socket is not None:
                 self._events.append(EventReceived(socket, packet.data, packet.id, size))
                 return
+            ticket = client.waiting.get(packet.namespace)
+            if ticket is not None:
+                self.connecting.receive_early(ticket, packet, size)
+                return
         elif kind is PacketType.ACK:
             if socket is not None and packet.id is not None:
                 socket.receive_ack(packet.id, packet.data)
@@ -403,8 +411,9 @@ class SocketServer:
                 return
         else:
             raise RemoteProtocolError("a client may not send this packet")
-        # A packet that was under way when its namespace ended is late, which is normal; one before any CONNECT is not.
-        if client.timer is not None and not client.waiting:
+        # A packet that was under way when its namespace ended, or was refused, is late, which is normal; one before any
+        # CONNECT is not.
+        if not client.connects:
             raise RemoteProtocolError("a packet before CONNECT")
 
     # For the parts of this floor

@@ -210,11 +210,13 @@ class SocketClient:
             return True
 
     def refuse_auth(self, ticket: AuthTicket, error: ConnectError) -> bool:
-        """Answers ``AuthAsked`` with a failure: the socket is not connected, and not tried again."""
+        """Answers ``AuthAsked`` with a failure: the socket is not connected, and not tried again. If it is told to
+        connect nevertheless, it begins after ``reconnection_delay``.
+        """
         with self.guard:
             if not ticket.alive:
                 return False
-            ticket.socket.refuse(error)
+            ticket.socket.refuse_auth(error)
             return True
 
     # Outputs
