@@ -277,7 +277,7 @@ async def test_no_pong(transport: str) -> None:
             await heard(client)
         live.jump(4.5)
         assert live.sessions == 1
-        live.jump(0.5)
+        live.jump(0.75)
         assert live.sessions == 0
         live.clock.go_on()
         await client.ended()
