@@ -259,6 +259,8 @@ class Client:
         self.polls = polls
         self.pongs = pongs
         self.log: list[str | bytes] = []
+        self.whole = {1}
+        """How many packets there were at the end of each answer to a poll, the handshake's first: these come whole."""
         self.sid = ""
         self.handshake: dict[str, Any] = {}
         self.call: Call | None = None
@@ -415,6 +417,7 @@ class Client:
         elif call.status == 200:
             self.call = None
             self._packets(call.packets)
+            self.whole.add(len(self.log))
             self.over = self.over or "1" in call.packets
             if self.polls and not self.over and self._transport == "polling":
                 self.driver.todo.append(self._poll_again)

@@ -23,6 +23,7 @@ from sioproto.socketio.socket import Socket, SocketState
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sioproto.engineio.session import Session
     from sioproto.socketio.client import Client
     from sioproto.socketio.dynamic import DynamicNamespace
     from sioproto.socketio.namespace import Namespace
@@ -157,8 +158,9 @@ class Connecting:
     def accept(self, ticket: ConnectTicket) -> bool:
         """The socket is connected: into its own room, then the CONNECT packet, then whatever was emitted before.
 
-        A restored one gets what it missed right behind that packet, and not before it as from Node.js: what comes
-        before, the JavaScript client keeps over the next loss without noting how far it got, and then tells it twice.
+        A restored one gets what it missed before that packet, as from Node.js, where one poll carries all of it. Where
+        the client may be cut off in between it comes right behind: what comes before, the JavaScript client keeps over
+        the next loss without noting how far it got, and then tells it twice.
         False as well if that is not kept any more: its client is asked about once more, as a new one.
         """
         socket, claim = ticket.socket, ticket.claim
@@ -190,10 +192,10 @@ class Connecting:
             if missed is None:
                 namespace.adapter.add_all(socket, (socket.id,))
             ids = {"sid": socket.id, "pid": trail.private_id}
-            client.session.write(server.parser.encode_connect(namespace.name, ids))
-            for entry in missed or ():
-                if entry.ack_id is None or socket.owes(entry.ack_id):
-                    client.session.write(entry.frames)
+            answer = server.parser.encode_connect(namespace.name, ids)
+            owed = (entry for entry in missed or () if entry.ack_id is None or socket.owes(entry.ack_id))
+            replay = [frame for entry in owed for frame in entry.frames]
+            client.session.write([*replay, *answer] if writes_whole(client.session) else [*answer, *replay])
         socket.set_accepted()
         server.tell(SocketConnected(socket))
         if ticket.early is not None:
@@ -282,3 +284,8 @@ class Connecting:
 def _connect_overdue(client: Client, _: float) -> None:
     # Not gracefully: a client that never came for its last packets would be kept for as long once more.
     client.session.close(discard=True)
+
+
+def writes_whole(session: Session) -> bool:
+    """Whether one ``write`` now arrives whole or not at all: in the answer to a poll, held or the next one."""
+    return session.transport_name == "polling" and (session.writable or not session.upgrading)

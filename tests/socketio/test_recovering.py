@@ -15,7 +15,7 @@ def come_back(hand: SocketHand) -> dict[str, Any]:
     """Loses the connection, comes back and returns what the client claims."""
     hand.take()
     hand.lose()
-    hand.advance(1)
+    hand.advance(5)
     hand.open()
     (connect,) = hand.take()
     assert isinstance(connect, str)
@@ -140,7 +140,7 @@ def test_namespaces_recover_each_for_itself() -> None:
     hand.emit("x", "o7", namespace="/admin")
     hand.take()
     hand.lose()
-    hand.advance(1)
+    hand.advance(5)
     hand.open()
     assert hand.take() == ['40{"pid":"p1","token":"s3"}', '40/admin,{"pid":"p9","offset":"o7"}']
     hand.accept("two", "/admin", pid="p9")

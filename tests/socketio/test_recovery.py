@@ -74,6 +74,11 @@ def names(told: list[list[Any]]) -> list[Any]:
     return [event[0] for event in told]
 
 
+def coming_back(transport: str, *missed: str) -> list[str]:
+    """Returns what a client is told that comes back: before CONNECT where one poll carries all, else behind it."""
+    return [*missed, "connect"] if transport == "polling" else ["connect", *missed]
+
+
 def without_offset(told: list[list[Any]]) -> list[list[Any]]:
     """Returns events with their own arguments; of those that are kept the last one is the offset."""
     return [event if event[0] == "connect" else event[:-1] for event in told]
@@ -249,7 +254,7 @@ def test_a_client_comes_back(transport: str) -> None:
     scene.io.except_("room").emit("not for it either")
     scene.io.local.emit("to all")
     peer.enter()
-    assert names(peer.take()) == ["connect", "to the room", "to its id", "to all"]
+    assert names(peer.take()) == coming_back(transport, "to the room", "to its id", "to all")
     assert (peer.id, peer.pid, peer.recovered) == (*before, True)
     again = scene.socket(peer)
     assert again is not socket
@@ -269,19 +274,38 @@ def test_a_client_comes_back(transport: str) -> None:
 
 
 @BOTH
-def test_what_was_missed_comes_right_behind_connect(transport: str) -> None:
+def test_what_was_missed_comes_with_connect(transport: str) -> None:
+    """Before it in the answer to a poll, which arrives whole or not at all; behind it where a cut may come between."""
     scene = Scene()
     peer = scene.peer(transport=transport)
     peer.cut()
     scene.io.emit("one", b"binary")
     scene.io.emit("two")
     peer.open()
-    connect, *packets = [packet for packet in peer.client.log[1:] if packet != "6"]
+    packets = [packet for packet in peer.client.log[1:] if packet != "6"]
+    connect = packets.pop(-1 if transport == "polling" else 0)
     assert connect == f'40{{"sid":"{scene.log[0][1]}","pid":"{peer.pid}"}}'
     assert isinstance(packets[0], str)
     assert packets[0].startswith('451-["one"')
     assert packets[1] == b"binary"
     assert packets[2:] == [f'42["two","{scene.io.sockets.log.offset}"]']  # type: ignore[union-attr]  # it recovers
+
+
+def test_what_was_missed_comes_behind_connect_where_it_may_be_that_a_websocket_carries_it() -> None:
+    scene = Scene()
+    peer = scene.peer(transport="polling")
+    peer.cut()
+    scene.io.emit("missed")
+    client = scene.driver.client("polling")
+    client.polls = False
+    candidate = client.attach()
+    client.say(candidate, "2probe")
+    scene.driver.advance(0.1)  # releases the poll
+    client.send(f'40{{"pid":"{peer.pid}"}}')
+    client.say(candidate, "5")
+    connect, missed = candidate.frames[1:]
+    assert str(connect).startswith("40")
+    assert str(missed).startswith('42["missed"')
 
 
 @BOTH
@@ -583,7 +607,7 @@ def test_a_reconnect_that_overtakes_the_servers_notice_takes_over(transport: str
     scene.io.to("room").emit("into the void")
     assert scene.io.sockets.sockets[str(sid)].connected
     peer.enter()
-    assert names(peer.take()) == ["connect", "into the void"]
+    assert names(peer.take()) == coming_back(transport, "into the void")
     assert (peer.id, peer.recovered) == (sid, True)
     assert not old.session.open
     assert scene.happened == ["connection", "disconnecting", "disconnect", "connection"]
@@ -659,7 +683,7 @@ def test_a_lost_answer_is_given_again(transport: str) -> None:
         peer.cut(noticed=noticed)  # nothing of the answer arrived
     scene.io.emit("missed, too")
     peer.enter()
-    assert names(peer.take()) == ["connect", "missed", "missed, too"]
+    assert names(peer.take()) == coming_back(transport, "missed", "missed, too")
     assert peer.recovered
 
 
