@@ -95,7 +95,9 @@ class Recovery:
     max_packets: int = 100_000
     """Events that are kept for a namespace; beyond, the oldest goes."""
     max_bytes: int = 64 * 1024 * 1024
-    """Bytes of events that are kept for a namespace, each with 400 on top; beyond, the oldest goes."""
+    """Bytes of events that are kept for a namespace, each with 400 on top, and 250 for each room but the first; beyond,
+    the oldest goes.
+    """
     max_sessions: int = 10_000
     """Sockets that may be away at once, in all namespaces; beyond, the one that has been away for the longest goes."""
     store_timeout: float = 5.0

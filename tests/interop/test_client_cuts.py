@@ -14,6 +14,7 @@ import os
 import random
 import threading
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,17 @@ PATIENCE = 25.0
 WAYS: tuple[Way, ...] = ("up", "down")
 HOWS: tuple[How, ...] = ("reset", "end", "unnoticed")
 
+# Npm's server keeps what it saved of a socket after it has used it. So a client that is lost twice, the second time
+# unnoticed, gets a second socket with the same id, which falls out of all rooms when the first one times out. That is
+# mended here: it is about the client.
 NODE = """
+const adapter = io.of("/").adapter;
+const restore = adapter.restoreSession;
+adapter.restoreSession = async (pid, offset) => {
+  const session = await restore.call(adapter, pid, offset);
+  adapter.sessions.delete(pid);
+  return session;
+};
 let number = 0;
 io.on("connection", (socket) => {
   if (!socket.recovered) socket.join("room");
@@ -53,7 +64,12 @@ const talk = setInterval(() => {
   else if (number % 3 === 1) io.to("room").emit("number", number++);
   else io.except("elsewhere").emit("number", number++, "a text");
 }, 3);
-io.hush = () => { clearInterval(talk); io.emit("last", number); };
+io.hush = () => {
+  clearInterval(talk);
+  // A client that is away at the end, and gets a new socket, has missed it.
+  const last = setInterval(() => io.emit("last", number), 20);
+  io.rest = () => clearInterval(last);
+};
 """
 
 
@@ -169,6 +185,10 @@ class Course:
         self.client.emit("said", self.said)
         self.said += 1
 
+    def more_came(self, than: int) -> bool:
+        """Whether anything came since."""
+        return self.came > than
+
     async def run(self, elsewhere: Elsewhere, relay: Relay) -> None:
         """Goes on until the connection was cut as often as it is to be, and something came over the next one."""
         clients, chance = self.clients, self.chance
@@ -184,14 +204,13 @@ class Course:
             await clients.until(done.done, PATIENCE)
             if chance.randrange(2):
                 # Else the next cut may come before it is back.
-                came = self.came
-                await clients.until(lambda came=came: self.came > came, PATIENCE)
+                await clients.until(partial(self.more_came, self.came), PATIENCE)
 
     def check(self, heard: list[int], number: int) -> None:
         """Compares what both sides got."""
-        for life in self.lives:
-            assert life == list(range(life[0], life[0] + len(life))) if life else True
-        assert self.lives[-1][-1] == number - 1
+        for life in filter(None, self.lives):
+            assert life == list(range(life[0], life[0] + len(life)))
+        assert not self.lives[-1] or self.lives[-1][-1] == number - 1
         assert all(earlier < later for earlier, later in pairwise(heard))
         assert heard
 
@@ -212,6 +231,7 @@ async def test_cut_off_at_any_byte_from_npms_server(
         await course.run(elsewhere, relay)
         server("io.hush();")
         await clients.until(lambda: course.last, PATIENCE)
+        server("io.rest();")
         course.check(server.log(), course.last[0])
         await course.client.stop(1.0)
 

@@ -1253,6 +1253,46 @@ def test_the_log_keeps_so_many_bytes() -> None:
     assert scene.socket(peer).recovery_refused == "lost"
 
 
+def test_a_flood_of_all_kinds_stays_within_its_bounds() -> None:
+    scene = Scene(max_packets=300, max_bytes=400_000)
+    spaces = [scene.io.of(name) for name in ("/", "/a", "/b")]
+    for space in spaces:
+        scene.peer(space.name).cut()
+    full: set[str] = set()
+    for number in range(3000):
+        space = spaces[number % 3]
+        rooms = [f"room {number} {each}" for each in range(number % 200)]
+        kind = number // 500 % 5
+        if kind == 0:
+            space.emit("all", number)
+        elif kind == 1:
+            space.to("room").emit("binary", bytes(number % 5000))
+        elif kind == 2:
+            space.to(*rooms).emit("many rooms")
+        elif kind == 3:
+            space.except_(*rooms).emit("all but many rooms")
+        else:
+            space.emit_with_ack("asks")
+        log = space.log
+        assert log is not None
+        assert len(log) <= 300
+        assert log.size <= 400_000
+        full |= {"packets"} if len(log) == 300 else {"bytes"} if log.size > 390_000 else set()
+    assert full == {"packets", "bytes"}
+
+
+def test_an_event_for_many_rooms_weighs_what_they_weigh() -> None:
+    scene = Scene()
+    log = scene.io.sockets.log
+    assert log is not None
+    sizes = []
+    for rooms, excluded in ((1, 0), (11, 0), (1, 10)):
+        before = log.size
+        scene.io.to(*map(str, range(rooms))).except_(*map(str, range(100, 100 + excluded))).emit("news")
+        sizes.append(log.size - before)
+    assert sizes == [sizes[0], sizes[0] + 2500, sizes[0] + 2500]
+
+
 def test_the_log_keeps_events_for_a_limited_time() -> None:
     scene = Scene(max_disconnection=10)
     log = scene.io.sockets.log
