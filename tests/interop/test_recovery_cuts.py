@@ -201,7 +201,7 @@ class Course:
         asked: dict[int, tuple[int, int]] = {}
         index = connection = latest = 0
         for row in told:
-            if row[0] == "connect":
+            if row[0] == "disconnect":  # what was missed may come before the next "connect"
                 connection += 1
             elif row[0] == "number":
                 latest = row[1]
