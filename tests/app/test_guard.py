@@ -139,18 +139,26 @@ def test_a_loop_lets_in_its_own_thread_only() -> None:
             except LocalProtocolError as error:
                 refused.append(str(error))
 
-    def settle_and_enter() -> None:
+    def live() -> None:
         home.settle()
         enter()
+        lives.set()
+        assert over.wait(60)  # else the next thread might have its number
+        enter()
 
+    lives, over = threading.Event(), threading.Event()
     enter()
     in_threads(enter)
     assert refused == []  # it lives nowhere yet
-    in_threads(settle_and_enter)
+    thread = threading.Thread(target=live, daemon=True)
+    thread.start()
+    assert lives.wait(60)
     assert refused == []
     enter()
     in_threads(enter)
     assert refused == ["use from_thread"] * 4
+    over.set()
+    thread.join(60)
     home.settle()
     enter()
     assert len(refused) == 4
