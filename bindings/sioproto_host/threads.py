@@ -7,6 +7,7 @@ it waits: for user code, for a ``Pending``, for a socket.
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from threading import Condition, Event, RLock, Thread, current_thread
@@ -75,6 +76,17 @@ class ThreadedDriver(Driver):
         if not self.running:
             raise LocalProtocolError(NOT_RUNNING)
         call.run(self)
+
+    def report(self, error: BaseException, where: str) -> None:
+        """Logs what user code raised, in a thread of the pool and without the lock.
+
+        What takes a record may itself send, from any thread and with a lock of its own held, and so wait for ours.
+        """
+        if self.running:
+            with self.guard, suppress(OSError):
+                self._pool.submit(partial(self.hosted._calling.call, super().report, error, where))
+                return
+        super().report(error, where)
 
     # User code
 

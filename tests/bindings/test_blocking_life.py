@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 import ssl
@@ -17,7 +18,7 @@ from sioproto_blocking import Client, Server, connect
 from sioproto_host import sockets
 from tests.bindings.live import LATE, PATIENT
 from tests.bindings.raw import CLOSE, HANDSHAKE, TEXT, TRANSPORTS, frame, head
-from tests.bindings.threads import Raw, in_threads, nothing_left, seen, serving, settled
+from tests.bindings.threads import LOGGER, Raw, in_threads, nothing_left, seen, serving, settled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,8 +113,48 @@ def test_a_lack_of_resources_is_waited_out(monkeypatch: pytest.MonkeyPatch) -> N
         echo(live)
         check_served(live)
         assert refused.is_set()
+        assert settled(lambda: live.logged.texts)
         (text,) = live.logged.texts
         assert "accepting connections" in text
+        live.logged.texts.clear()
+
+
+def test_what_is_logged_may_be_sent() -> None:
+    """A handler of logging that emits while it holds its own lock, as all of them do, and others emit meanwhile."""
+
+    class Sending(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            live.io.emit("log", record.getMessage())
+
+    logger = logging.getLogger(LOGGER)
+    handler = Sending()
+    heard = threading.Semaphore(0)
+    with serving() as live:
+
+        @live.io.on("fail")
+        def fail(socket: Socket) -> None:
+            raise KeyError("x")
+
+        live.io._on_error = None
+        client = live.client()
+        client.on("log", lambda text: heard.release())
+        with client:
+            logger.addHandler(handler)
+            try:
+
+                def log() -> None:
+                    for _ in range(100):
+                        logger.warning("of another thread")
+
+                def cause() -> None:
+                    for _ in range(100):
+                        client.emit("fail")
+
+                in_threads(log, log, cause)
+                for _ in range(300):
+                    assert heard.acquire(timeout=LATE)
+            finally:
+                logger.removeHandler(handler)
         live.logged.texts.clear()
 
 
