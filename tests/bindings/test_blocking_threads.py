@@ -88,6 +88,30 @@ def test_nobody_is_forgotten() -> None:
         in_threads(errands, errands, deadlines, deadlines, answers, answers)
 
 
+def test_a_ring_that_meets_the_hearing_of_another_is_heard() -> None:
+    with serving() as live:
+        driver: Any = live.io._driver
+        real = driver._ear
+        done = [threading.Event() for _ in range(3)]
+
+        class Ear:
+            """Somebody rings right before the rings are taken, and somebody else right behind."""
+
+            def recv(self, size: int) -> bytes:
+                driver._ear = real
+                in_threads(lambda: driver.errand(done[0].set))
+                data: bytes = real.recv(size)
+                in_threads(lambda: driver.errand(done[1].set))
+                return data
+
+        driver._ear = Ear()
+        driver.errand(lambda: None)
+        seen(done[0])
+        seen(done[1])
+        driver.errand(done[2].set)
+        seen(done[2])
+
+
 def test_rooms_and_broadcasts_of_many_threads() -> None:
     with serving() as live:
         io = live.io
