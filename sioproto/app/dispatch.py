@@ -245,11 +245,11 @@ class Dispatcher:
         reply = step.reply
         if reply is not None and not step.listener.wants_ack:
             if result is None:
-                reply()
+                reply.answer(())
             elif isinstance(result, tuple):
-                reply(*result)
+                reply.answer(result)
             else:
-                reply(result)
+                reply.answer((result,))
 
     # While handlers lag, events are parked up to a mark in bytes; then reading from that client stops until half is
     # done. Connections come and go without being read from: of that no more waits than would fit below the mark.

@@ -9,7 +9,7 @@ import pytest
 from sioproto import ConnectError, Disconnected, LocalProtocolError, OptionError, Request, Response
 from sioproto.config import ClientConfig, EngineClientConfig
 from sioproto.engineio import Fetch
-from sioproto.guard import OnePlace
+from sioproto.guard import EasyExit
 from sioproto.socketio import Reconnection, SocketClient
 from sioproto.testing import World
 from tests.byhand import ORIGIN, error_of, hand_sockets
@@ -695,15 +695,18 @@ def test_drained_is_called_when_nothing_waits() -> None:
 
 
 def test_commands_are_refused_where_the_core_does_not_live() -> None:
-    here = 1
-    guard = OnePlace(lambda: here, "another thread")
-    guard.home = here
-    core = SocketClient(ORIGIN, EngineClientConfig(), ClientConfig(), make_environment(Clock()), guard=guard)
+    class Refusing(EasyExit):
+        def __enter__(self) -> None:
+            if away:
+                raise LocalProtocolError("another thread")
+
+    away = False
+    core = SocketClient(ORIGIN, EngineClientConfig(), ClientConfig(), make_environment(Clock()), guard=Refusing())
     socket = core.of("/")
     socket.connect()
     engine = core.engine
     assert engine is not None
-    here = 2
+    away = True
     for command in (
         socket.connect,
         socket.disconnect,
