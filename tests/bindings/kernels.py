@@ -145,6 +145,11 @@ def check_closed(io: Any) -> None:
     assert not io._driver._errands
 
 
+def driver_of(io: Any) -> Any:
+    """Returns the runtime of a server or client, to look at."""
+    return io._driver
+
+
 def url_of(io: Server) -> str:
     """Returns where clients find a server."""
     return f"http://127.0.0.1:{io.addresses[0][1]}"

@@ -13,11 +13,12 @@ curio = pytest.importorskip("curio")
 
 from sioproto_curio import Client, Server, connect  # noqa: E402
 from tests.bindings.kernels import (  # noqa: E402
-    Tripwire,
     LATE,
     Interrupted,
+    Tripwire,
     cancel,
     check_closed,
+    driver_of,
     named,
     run,
     serving,
@@ -72,7 +73,9 @@ def test_a_client_that_is_cancelled_anywhere(transports: Any) -> None:
                 assert task.cancelled is (True if wire.sprung else None)
                 task.joined = True
                 # Where the second wait of its end was cut short, the end comes all the same.
-                assert await settled(lambda: not clients[0]._driver.running and clients[0]._driver._pump.terminated)
+                assert await settled(
+                    lambda: not driver_of(clients[0]).running and driver_of(clients[0])._pump.terminated
+                )
                 check_closed(clients[0])
                 assert await settled(lambda: not io.wire.connections)
             assert seen == sorted(set(seen))
@@ -141,12 +144,12 @@ def test_the_end_comes_also_when_nobody_waits_for_it() -> None:
                 assert await settled(lambda: io.addresses)
                 async with connect(url_of(io), reconnection=False, grace=0.1) as client:
                     client.emit("endless")
-                    assert await settled(lambda: io._driver.tasks)
+                    assert await settled(lambda: driver_of(io).tasks)
                     task = await curio.spawn(victim)
                     await task.wait()
                     task.joined = True
                     await client.wait()
-                assert await settled(lambda: io._driver._pump.terminated)
+                assert await settled(lambda: driver_of(io)._pump.terminated)
             check_closed(io)
 
         wire = Tripwire(at, named("victim"), cancel)

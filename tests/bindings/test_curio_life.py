@@ -10,6 +10,7 @@ import ssl
 import sys
 import threading
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,6 +24,7 @@ from sioproto_curio import Server, connect  # noqa: E402
 from tests.bindings.kernels import (  # noqa: E402
     LATE,
     check_closed,
+    driver_of,
     on_asyncio,
     run,
     serving,
@@ -70,7 +72,7 @@ def test_several_listeners_of_every_kind(tmp_path: Path) -> None:
                 await group.spawn(lambda: io.serve(sock=given))
                 assert await settled(lambda: len(io.addresses) == 3)
                 for address in io.addresses:
-                    await on_asyncio(lambda address=address: say_hello(address))
+                    await on_asyncio(partial(say_hello, address))
                 await io.close()
             assert io.addresses == []
         with pytest.raises(ConnectionRefusedError):
@@ -195,10 +197,10 @@ def test_a_handler_that_swallows_its_cancellation_holds_nobody_up() -> None:
 
         async with connect_to(io) as client:
             client.emit("stubborn")
-            assert await settled(lambda: io._driver.tasks)
-        assert io._driver._pump.terminated
+            assert await settled(lambda: driver_of(io).tasks)
+        assert driver_of(io)._pump.terminated
         await go_on.set()
-        assert await settled(lambda: not io._driver.tasks)
+        assert await settled(lambda: not driver_of(io).tasks)
 
     run(main)
 
@@ -261,7 +263,7 @@ def test_without_descriptors_it_waits_and_goes_on(monkeypatch: pytest.MonkeyPatc
         reports: list[str] = []
         async with serving() as io:
             greet(io)
-            io._driver.report = lambda error, where: reports.append(where)
+            driver_of(io).report = lambda error, where: reports.append(where)
             with socket.create_connection(io.addresses[0]):
                 assert await settled(lambda: io.wire.connections)
                 soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -274,7 +276,7 @@ def test_without_descriptors_it_waits_and_goes_on(monkeypatch: pytest.MonkeyPatc
                             taken.append(os.dup(client.fileno()))
                     client.connect(io.addresses[0])
                     assert await settled(lambda: len(reports) > 1)
-                    cycles = io._driver._listeners[next(iter(io._driver._listeners))].cycles
+                    cycles = driver_of(io)._listeners[next(iter(driver_of(io)._listeners))].cycles
                     assert cycles < 100  # it does not spin
                     assert set(reports) == {"accepting connections"}
                 finally:
@@ -392,7 +394,7 @@ def test_run_is_woken_by_a_signal_while_nothing_happens() -> None:
     given = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=send)
     thread.start()
-    io._driver.errand(begin)  # the first thing that it does
+    driver_of(io).errand(begin)  # the first thing that it does
     io.run(sock=given)
     thread.join()
 
