@@ -102,7 +102,6 @@ class CurioDriver(AsyncDriver):
 
     def wake(self, urgent: bool) -> None:
         if self.running:
-            self.check()
             self._bell.ring()
             if urgent:
                 self.pump()
