@@ -38,8 +38,8 @@ E = TypeVar("E")
 BUDGET = 10_000
 """Rounds after which a core that is never quiet counts as stuck."""
 
-PROBING = (State.PROBING, State.PROBED)
-CLOSING = (State.POLLING_CLOSING, State.WEBSOCKET_CLOSING)
+PROBING = (State.PROBING, State.PROBED, State.PROBED_CLOSING)
+CLOSING = (State.POLLING_CLOSING, State.PROBED_CLOSING, State.WEBSOCKET_CLOSING)
 
 
 class Clock:
@@ -479,7 +479,7 @@ def check_engine(engine: EngineServer) -> None:
         assert (session.link is not None) == (state in (State.WEBSOCKET, State.WEBSOCKET_CLOSING))
         assert (session.probe is not None) == (state in PROBING)
         probing += state in PROBING
-        probed += state is State.PROBED
+        probed += state in (State.PROBED, State.PROBED_CLOSING)
         closing += state in CLOSING
         beating += session.open
         polling = session.polling

@@ -177,6 +177,14 @@ class EngineClient(Observed):
         return self.outbox.queued
 
     @property
+    def unsent(self) -> int:
+        """Messages that wait for the transport; after the end, those that were not sent. An event is one, each binary
+        attachment one more, a pong none. What a WebSocket was handed counts as sent, though it may be lost with a
+        connection; what is posted does as soon as the server has answered that it took it.
+        """
+        return self.outbox.unsent
+
+    @property
     def expired(self) -> bool:
         """Whether the server's ping is overdue by the clock, even if no time-out was handled since: we slept."""
         return self.watch.expired
@@ -220,8 +228,9 @@ class EngineClient(Observed):
         """Ends the connection with ``"forced close"``.
 
         What was queued is handed over first, after a running upgrade if its server has agreed already, and a polling
-        server is told, at most ``close_timeout`` seconds. Meanwhile nothing more is sent or received. ``discard`` ends
-        it at once, as does closing one that is not open yet.
+        server is told. Whenever it takes nothing for ``close_timeout`` seconds that is all. Meanwhile nothing more is
+        sent or received. ``discard`` ends it at once, as does closing one that is not open yet. ``unsent`` tells what
+        was not delivered.
         """
         with self.guard:
             self.life.step(ClientInput.DISCARD if discard else ClientInput.CLOSE)
@@ -277,6 +286,7 @@ class EngineClient(Observed):
             self.life.step(ClientInput.ANSWER, response.body)
         elif fetch is self.polling.post:
             self.polling.finish(fetch)
+            self.polling.posted = 0
             self.life.step(ClientInput.POSTED)
 
     def receive_failure(self, fetch: Fetch, error: str) -> None:

@@ -70,6 +70,8 @@ class EngineServer:
         self.sessions: dict[str, Session] = {}
         self.accepting = True
         """Whether new sessions are taken; otherwise they get HTTP 503."""
+        self.unsent = 0
+        """Messages that sessions which have ended left unsent, all together; see ``Session.unsent``."""
         self._bundle = bundle
         self._intercepts = bundle is not None
         self._middlewares: list[Middleware] = []
@@ -198,7 +200,7 @@ class EngineServer:
                 session.receive_messages(messages[index:])
                 return
             if session.probe is not None and session.probe.link is link:
-                session.receive_candidate(message)
+                session.probe.receive(message)
 
     def receive_link_closed(self, link: Link, code: int | None = None, error: str | None = None) -> None:
         """Says that a WebSocket is over: closed by the peer, or failed with ``error``. Expected once for each link."""

@@ -240,7 +240,7 @@ class ClientSocket(Emitting[EmitOperator]):
             self._observe_outgoing(args)
 
     def close(self) -> None:
-        """Leaves for good: what still waits to be sent is forgotten, and whoever waits for an answer is told."""
+        """Leaves for good: what waits for a connection is forgotten, and whoever waits for an answer is told."""
         self._sender.close()
         self.disconnect()
 

@@ -177,6 +177,7 @@ class Reconnecting:
             self._client.tell(event)
             return
         if isinstance(event, EngineClosed):
+            self._client.unsent += event.unsent
             self._last += engine.take_dirty()
         if engine is not self.engine:
             if isinstance(event, EngineClosed):

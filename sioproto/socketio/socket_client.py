@@ -85,6 +85,10 @@ class SocketClient:
         """How many of them may wait before it stops reading."""
         self.closing = False
         """Whether ``close`` was called."""
+        self.unsent = 0
+        """Messages that connections which have ended left unsent, see ``EngineClient.unsent``, and those of events that
+        waited for a connection when ``close`` was called.
+        """
         self._wake = wake
         self._decoder: Decoder = self.parser.decoder()
         self._received = 0
@@ -253,8 +257,8 @@ class SocketClient:
     def close(self) -> None:
         """Disconnects every socket for good and closes the connection; what was queued for it is delivered first.
 
-        What waits for a connection is forgotten. From here on nobody connects, nothing is sent, and whoever waits for
-        an answer gets ``Disconnected``.
+        What waits for a connection is forgotten, and counted in ``unsent``. From here on nobody connects, nothing is
+        sent, and whoever waits for an answer gets ``Disconnected``.
         """
         with self.guard:
             self.closing = True
