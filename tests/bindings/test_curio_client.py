@@ -324,7 +324,8 @@ def test_a_slow_reader_holds_nobody_up() -> None:
 
 def test_a_reader_that_never_reads_is_dropped() -> None:
     async def main() -> None:
-        async with serving(max_send_buffer=64 * MIB, send_timeout=0.2, close_timeout=0.2) as io:
+        limits = {"polling_close_timeout": 0.2, "close_timeout": 0.2, "send_timeout": 0.2}
+        async with serving(max_send_buffer=64 * MIB, **limits) as io:
             over = threading.Event()
 
             async def stuck() -> None:
