@@ -244,7 +244,7 @@ class EngineClientConfig:
     upgrade_timeout: float = 10.0
     """An upgrade that takes longer is given up; polling goes on."""
     close_timeout: float = 5.0
-    """How long a closing connection may take to hand over its last packets."""
+    """How long a closing connection waits for its server to take the next of its last packets."""
     max_payload: int = 100 * 1024 * 1024
     """The largest message or polling response that is accepted from the server, in bytes."""
     max_control_packets: int = 100

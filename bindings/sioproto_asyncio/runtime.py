@@ -152,7 +152,6 @@ class AsyncioDriver(AsyncDriver):
     def wake(self, urgent: bool) -> None:
         if self._loop is None:
             return  # not running: there is nobody to send to
-        self.check()
         if urgent:
             self.pump()
         elif not self._scheduled:
@@ -296,6 +295,11 @@ class Carrier(asyncio.BufferedProtocol):
         if self._connection is not None:
             self._connection.receive_unblocked()
             self._driver.wake(False)
+
+    @property
+    def holding(self) -> bool:
+        """Whether there is something that the peer did not take yet."""
+        return self.transport is not None and self.transport.get_write_buffer_size() > 0
 
     def serve(self, connection: Connection | ClientConnection) -> None:
         """Does what the connection has to do now."""

@@ -90,14 +90,17 @@ class Client(RegisteringAlone, MainNamespace, Running):
             parser=make_parser(config, engine_config, loads, dumps),
             waiting=self._waiting,
             wake=runtime.wake,
-            guard=runtime.check,
+            guard=runtime.guard,
             timers=timers,
             socket_class=self.socket_class,
         )
         self._core.max_parked = max_parked
-        self._dispatcher = Dispatcher(client_steps, lone_client_step, _handled, runtime, self._report, max_parked)
+        self._dispatcher = Dispatcher(
+            client_steps, lone_client_step, _handled, runtime, self._calling, self._report, max_parked
+        )
         self._advancing = False
-        self._stopping: Pending[None] | None = None
+        self._stopping: Pending[int] | None = None
+        self._unsent_before = 0
         self._first: Pending[None] | None = None
         self._ended: Pending[None] | None = None
         self.socket = self._core.of(path, auth)
@@ -129,6 +132,11 @@ class Client(RegisteringAlone, MainNamespace, Running):
     def engine(self) -> EngineClient | None:
         """The current Engine.IO connection."""
         return self._core.engine
+
+    @property
+    def unsent(self) -> int:
+        """Messages that were not sent, over all connections so far; see ``SocketClient.unsent``."""
+        return self._core.unsent
 
     @property
     def origin(self) -> Origin:
@@ -172,21 +180,23 @@ class Client(RegisteringAlone, MainNamespace, Running):
         Without ``retry`` the first attempt that fails is the last one, whatever ``reconnection`` says: waiting raises
         its ``ConnectError``. Once connected it comes back after losses just the same.
         """
-        connected = self.socket.connect()
-        if retry or connected.done:
-            return connected
-        if self._first is not None:
-            return self._first
-        first = self._first = Pending(self._waiting)
-        connected.on_done(lambda _: self._settle_first(connected))
-        return first
+        with self._runtime.guard:
+            connected = self.socket.connect()
+            if retry or connected.done:
+                return connected
+            if self._first is not None:
+                return self._first
+            first = self._first = Pending(self._waiting)
+            connected.on_done(lambda _: self._settle_first(connected))
+            return first
 
     def ended(self) -> Pending[None]:
         """Returns what is done as soon as no socket is connected, or going to be by itself; at once if none is."""
-        if self._ended is None or self._ended.done:
-            self._ended = Pending(self._waiting)
-            self._check_ended()
-        return self._ended
+        with self._runtime.guard:
+            if self._ended is None or self._ended.done:
+                self._ended = Pending(self._waiting)
+                self._check_ended()
+            return self._ended
 
     def disconnect(self) -> None:
         """Leaves the main namespace; see ``ClientSocket.disconnect``."""
@@ -227,9 +237,10 @@ class Client(RegisteringAlone, MainNamespace, Running):
 
     def drained(self) -> Pending[None]:
         """Returns what is done once the transport took everything that waited for it, or the connection ended."""
-        pending: Pending[None] = Pending(self._waiting)
-        self._core.when_drained(lambda: pending.resolve(None))
-        return pending
+        with self._runtime.guard:
+            pending: Pending[None] = Pending(self._waiting)
+            self._core.when_drained(lambda: pending.resolve(None))
+            return pending
 
     # Inputs, outputs and time: the verbs of the floors below
 
@@ -279,33 +290,36 @@ class Client(RegisteringAlone, MainNamespace, Running):
 
     # The end
 
-    def stop(self, grace: float) -> Pending[None]:
+    def stop(self, grace: float) -> Pending[int]:
         """Disconnects and ends within ``grace`` seconds; the result is done when no connection and no handler is left.
 
-        What was queued is delivered first; what is left when the time is over is cut off. A second call may shorten the
-        time, and returns the same result.
+        What was queued is delivered first; what is left when the time is over is cut off. The result is how many
+        messages were not sent since this was called, those of events that waited for a connection among them: 0 if all
+        were. A second call may shorten the time, and returns the same result.
         """
-        if self._stopping is None:
-            self._stopping = Pending(self._waiting)
-            self._core.close()
-            self._advance()
-        if not self._stopping.done:
-            timer = self.timers.after(max(grace, 0.001), self._cut_off)
-            self._stopping.on_done(lambda _: cancel(timer))
-            self._check_stopped()
-            self._runtime.wake(False)
-        return self._stopping
+        with self._runtime.guard:
+            if self._stopping is None:
+                self._stopping = Pending(self._waiting)
+                self._unsent_before = self._core.unsent
+                self._core.close()
+                self._advance()
+            if not self._stopping.done:
+                timer = self.timers.after(max(grace, 0.001), self._cut_off)
+                self._stopping.on_done(lambda _: cancel(timer))
+                self._check_stopped()
+                self._runtime.wake(False)
+            return self._stopping
 
     def _cut_off(self) -> None:
         self._core.cut_off()
         self._advance()
         self._dispatcher.cut_off = True
         if self._stopping is not None:
-            self._stopping.resolve(None)
+            self._stopping.resolve(self._core.unsent - self._unsent_before)
 
     def _check_stopped(self) -> None:
         if self._stopping is not None and self._core.closed and not self._dispatcher.running:
-            self._stopping.resolve(None)
+            self._stopping.resolve(self._core.unsent - self._unsent_before)
 
     # What the floor below tells
 
@@ -341,7 +355,7 @@ class Client(RegisteringAlone, MainNamespace, Running):
         if isinstance(event, EventArrived):  # nearly all of them are
             self._dispatcher.take(event)
         elif isinstance(event, AuthAsked):
-            self._start(flows.ask_auth(self._core, self._report, event.ticket))
+            self._start(flows.ask_auth(self._core, self._calling, self._report, event.ticket))
         elif isinstance(event, ObserverFailed):
             self._report(event.error, f"observer of {event.where}")
         elif isinstance(event, EventLost):

@@ -53,9 +53,11 @@ class SendBuffer:
         """Returns the ids of the events whose answer somebody waits for."""
         return {ack_id for _, _, ack_id in self._events if ack_id is not None}
 
-    def clear(self) -> None:
-        """Forgets all of them."""
+    def clear(self) -> int:
+        """Forgets all of them, and returns how many messages that were."""
+        count = sum(len(frames) for frames, _, _ in self._events)
         self._events.clear()
+        return count
 
     def __len__(self) -> int:
         return len(self._events)

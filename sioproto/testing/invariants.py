@@ -1,6 +1,7 @@
 """What holds for every server and client at every moment, whatever the application does and the network does to it.
 
- 1. Messages of one side are seen by the other in the order sent, each at most once.
+ 1. Messages of one side are seen by the other in the order sent, each at most once; never those that a side says to
+    be unsent when it ends.
  2. Nothing is delivered to a socket before it is connected, nor after its end was told.
  3. Connect and disconnect alternate; a session ends once; whatever is neither open nor closed has a deadline.
  4. Every acknowledgement that is awaited has a deadline or a connection that it ends with.
@@ -40,11 +41,12 @@ if TYPE_CHECKING:
 Breach = tuple[int, str]
 
 # As globals, because reaching a member through its enum costs several times as much.
-CLOSED, PROBED = State.CLOSED, State.PROBED
+CLOSED = State.CLOSED
 CONNECTED, DISCONNECTED = SocketState.CONNECTED, SocketState.DISCONNECTED
 
-PROBES = (State.PROBING, PROBED)
-CLOSINGS = (State.POLLING_CLOSING, State.WEBSOCKET_CLOSING)
+PROBED = (State.PROBED, State.PROBED_CLOSING)
+PROBES = (State.PROBING, *PROBED)
+CLOSINGS = (State.POLLING_CLOSING, State.PROBED_CLOSING, State.WEBSOCKET_CLOSING)
 LINKED = (State.WEBSOCKET, State.WEBSOCKET_CLOSING)
 
 QUIET_TIMERS = ("ping", "pong", "upgrade", "upgrade noop", "close")
@@ -83,7 +85,7 @@ def engine_breaches(engine: EngineServer, armed: dict[str, int]) -> Iterator[Bre
             yield 9, f"{len(session.outbox)} packets for {name(session)} were left behind"
         counts["pong" if session.heartbeat.awaits_pong else "ping"] += session.open
         counts["upgrade"] += state in PROBES
-        counts["upgrade noop"] += state is PROBED
+        counts["upgrade noop"] += state in PROBED
         counts["close"] += state in CLOSINGS
     for label, count in counts.items():
         if armed.get(label, 0) != count:

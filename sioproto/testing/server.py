@@ -73,13 +73,13 @@ class Server(app.Server):
 
     def sleep(self, seconds: float) -> Pending[None]:
         """Returns what is done after that many virtual seconds."""
-        self._runtime.check()
         return self._world.sleep(seconds)
 
-    def close(self, grace: float | None = None) -> Pending[None]:
+    def close(self, grace: float | None = None) -> Pending[int]:
         """Stops: no new sessions, handlers finish, queues are drained, clients are told, within ``grace`` seconds.
 
-        New connections are refused from now on. Clients that lose theirs find nobody until they are led elsewhere with
+        The result is how many messages were not sent; see ``sioproto.app.Server.stop``. New connections are refused
+        from now on. Clients that lose theirs find nobody until they are led elsewhere with
         ``client.network.lead``.
         """
         destination = self._world.find(self)

@@ -1,4 +1,5 @@
 """Who sees both ends of a session: what one side wrote, the other side gets, in that order, each message once.
+What a side says at its end that it has not sent, the other side never gets.
 
 A server's session and a client's engine are each watched above every transport, so that polling, WebSocket and the
 upgrade between them are all below. The two halves of a pair find each other by the id of the session.
@@ -14,11 +15,15 @@ from collections import deque
 from typing import TYPE_CHECKING, ClassVar
 
 from sioproto.engineio.client import EngineClient
+from sioproto.engineio.client_events import EngineClosed
+from sioproto.engineio.packet import count_messages
 from sioproto.engineio.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sioproto.engineio.client_events import EngineClientEvent
+    from sioproto.engineio.events import CloseReason
     from sioproto.engineio.link import Link
     from sioproto.frame import Frame
 
@@ -34,13 +39,15 @@ REMEMBERED = 1000
 class Half:
     """One side of a session: what it wrote and what has not arrived at the other side."""
 
-    __slots__ = ("_asked", "_before", "_broken", "name", "peer", "written")
+    __slots__ = ("_asked", "_before", "_broken", "name", "peer", "unsent", "written")
 
     def __init__(self, name: str, broken: Callable[[str], object], earlier: Half | None = None) -> None:
         self.name = name
         self.written: deque[Frame] = deque()
         """Packets of all kinds; only messages are compared."""
         self.peer: Half | None = None
+        self.unsent = 0
+        """Messages that it said to be unsent when it ended."""
         self._asked: dict[str, int] = {}
         """How often each event that the other side sent is to be acknowledged: namespace and id."""
         self._before: dict[str, int] = {} if earlier is None else {**earlier._before, **earlier._asked}
@@ -69,7 +76,8 @@ class Half:
 
         It is the one hot road, for events of the main namespace that ask for no answer.
         """
-        if self.peer is None:
+        # What did not arrive is counted with each message, once the other side has said how much that is.
+        if self.peer is None or self.peer.unsent:
             return 0
         written, count = self.peer.written, 0
         for message in messages:
@@ -90,11 +98,22 @@ class Half:
         while written:
             data = written.popleft().data
             if data == message:
+                peer.check_unsent()
                 return
             if not isinstance(data, str) or data.startswith("4"):
                 self._broken(f"{self.name} got {message!r} where {peer.name} wrote {data!r}")
                 return
         self._broken(f"{self.name} got {message!r}, which {peer.name} did not write, or not once more")
+
+    def ended(self, unsent: int) -> None:
+        """This side has ended, and so many messages were not sent: the last ones that it wrote."""
+        self.unsent = unsent
+        self.check_unsent()
+
+    def check_unsent(self) -> None:
+        """Compares what was not sent with what did not arrive."""
+        if self.unsent and self.unsent > (missing := count_messages(self.written)):
+            self._broken(f"{self.name} says that {self.unsent} messages were not sent, and {missing} did not arrive")
 
     def excuse(self) -> None:
         """Looks away: a network that repeats requests is beyond what the protocol promises."""
@@ -137,6 +156,11 @@ class WatchedSession(Session):
             self.halves[self].got(packet)
         Session.receive_packet(self, packet)
 
+    def end(self, reason: CloseReason, description: str | None) -> None:
+        """Ends the session; see ``Session.end``."""
+        Session.end(self, reason, description)
+        self.halves[self].ended(self.unsent)
+
 
 class WatchedEngine(EngineClient):
     """A client's engine that is watched. Each world has a subclass of its own, with its own ``halves``."""
@@ -169,6 +193,13 @@ class WatchedEngine(EngineClient):
         if self.open and (not isinstance(packet, str) or packet.startswith("4")):
             self.half.got(packet)
         EngineClient.receive_packet(self, packet)
+
+    def tell(self, event: EngineClientEvent) -> None:
+        """Leaves an event for the floor above; see ``EngineClient.tell``."""
+        if isinstance(event, EngineClosed):
+            # A POST that the server took and whose answer did not come counts as unsent, for want of knowing better.
+            self.half.ended(event.unsent - self.polling.posted)
+        EngineClient.tell(self, event)
 
     @property
     def half(self) -> Half:
