@@ -19,7 +19,7 @@ from sioproto.engineio.events import ObserverFailed
 from sioproto.engineio.origin import parse_url
 from sioproto.errors import AckTimeout, OptionError
 from sioproto.pending import Pending
-from sioproto.socketio.client_events import AuthAsked, ClientEvent, ConnectFailed, EventLost
+from sioproto.socketio.client_events import AuthAsked, ClientEvent, ConnectFailed, EventArrived, EventLost
 from sioproto.socketio.client_socket import ClientSocket
 from sioproto.socketio.registering import RegisteringAlone
 from sioproto.socketio.socket_client import SocketClient, make_parser
@@ -352,7 +352,9 @@ class Client(RegisteringAlone, MainNamespace, Running):
                 first.reject(error)
 
     def _handle(self, event: ClientEvent) -> None:
-        if isinstance(event, AuthAsked):
+        if isinstance(event, EventArrived):  # nearly all of them are
+            self._dispatcher.take(event)
+        elif isinstance(event, AuthAsked):
             self._start(flows.ask_auth(self._core, self._calling, self._report, event.ticket))
         elif isinstance(event, ObserverFailed):
             self._report(event.error, f"observer of {event.where}")

@@ -173,9 +173,10 @@ class Dispatcher:
         """Calls the one handler of an ordinary event; returns what it waits for."""
         try:
             result = self._call(job, step)
-            if hasattr(type(result), "__await__"):
+            if result is not None and hasattr(type(result), "__await__"):
                 return result, step
-            self._answer(step, result)
+            if step.reply is not None:
+                self._answer(step, result)
         except Exception as error:  # a user's code: its failure is reported and stops nobody
             self._failed(job, step, error)
         return None

@@ -309,7 +309,10 @@ class Server(RegisteringWithSocket, MainNamespace, Sending, Running):
             self._check_stopped()
 
     def _handle(self, event: SocketEvent) -> None:
-        if isinstance(event, ConnectAsked):
+        if isinstance(event, EventReceived):  # nearly all of them are
+            if self._stopping is None:
+                self._dispatcher.take(event)
+        elif isinstance(event, ConnectAsked):
             self._connect(event)
         elif isinstance(event, NamespaceAsked):
             self._start(flows.allow_namespace(self._core, self._calling, self._report, event.ticket, event.parent))
@@ -331,7 +334,7 @@ class Server(RegisteringWithSocket, MainNamespace, Sending, Running):
             self._report(event.error, f"observer of {event.where}")
         elif isinstance(event, RequestRefused | RestoreRefused):
             pass  # told to engine observers by the engine itself; said by the new socket
-        elif self._stopping is None or not isinstance(event, EventReceived):
+        else:
             if isinstance(event, DisconnectingAsked) and event.socket.lane is not None:
                 # The handler in hand may wait for an answer of this client, and its end waits for that handler.
                 event.socket.fail_acks()

@@ -63,8 +63,8 @@ class EngineClient(Observed):
     """
 
     __slots__ = (
-        "_begun", "_events", "_jar", "carriers", "client", "config", "dialed",
-        "environment", "guard", "id", "life", "link", "open", "opened", "opening", "origin", "outbox", "paused",
+        "_begun", "_jar", "carriers", "client", "config", "dialed",
+        "environment", "guard", "id", "life", "link", "news", "open", "opened", "opening", "origin", "outbox", "paused",
         "ping_interval", "ping_timeout", "polling", "probe", "refusal", "requests", "server_max_payload", "timers",
         "upgraded", "watch",
     )  # fmt: skip
@@ -121,7 +121,8 @@ class EngineClient(Observed):
         """A slot for the floor above."""
         self._begun = False
         self.guard = guard
-        self._events: list[EngineClientEvent] = []
+        self.news: list[EngineClientEvent] = []
+        """What ``events()`` is going to return: for the floor above, which looks whether it is worth a call."""
 
     # What a user may look at
 
@@ -215,7 +216,7 @@ class EngineClient(Observed):
         """
         if not self.open:
             return False
-        if self.watch.expired:
+        if self.environment.clock() > self.watch.deadline:
             self.life.step(ClientInput.PING_OVERDUE)
             return False
         if self._observers is not None:
@@ -300,12 +301,12 @@ class EngineClient(Observed):
             return
         for message in messages:
             # The one hot road: a message packet on an open connection.
-            if self.open and isinstance(message, str) and message.startswith("4"):
+            if self.open and isinstance(message, str) and message[:1] == "4":
                 if self._observers is not None:
                     self.notify("packet", "message", message[1:])
                     if not self.open:  # an observer ended it in place
                         return
-                self._events.append(MessageArrived(self, message[1:]))
+                self.news.append(MessageArrived(self, message[1:]))
             else:
                 self.receive_packet(message)
                 if link is not self.link:  # that packet ended the connection, or this transport
@@ -336,7 +337,7 @@ class EngineClient(Observed):
             if self.open:
                 self.notify("packet", "message", packet)
                 if self.open:  # no observer ended it in place
-                    self._events.append(MessageArrived(self, packet))
+                    self.news.append(MessageArrived(self, packet))
             elif not self.opened:
                 self.life.step(ClientInput.GARBAGE, "no handshake")
             return
@@ -355,7 +356,7 @@ class EngineClient(Observed):
             self.opening.receive(kind, data)
         elif self.open:
             if kind == PacketType.MESSAGE:
-                self._events.append(MessageArrived(self, data))
+                self.news.append(MessageArrived(self, data))
             elif kind == PacketType.PING:
                 self.watch.start()
                 self.write(PONG)
@@ -365,15 +366,15 @@ class EngineClient(Observed):
 
     def events(self) -> list[EngineClientEvent]:
         """Returns what happened since the last call, in order, and forgets it."""
-        events = self._events
+        events = self.news
         if events:
-            self._events = []
+            self.news = []
         return events
 
     def take_dirty(self) -> list[Fetch | Link]:
         """Returns the carriers with output, each once: requests to send or to drop, and links as on a server."""
-        self.carriers.hush()
         if self.outbox.dirty:
+            self.carriers.hush()
             self.outbox.flush()
         carriers = self.carriers.take()
         if self.outbox.dirty:  # somebody who waited for a drain sent more
@@ -411,11 +412,11 @@ class EngineClient(Observed):
 
     def tell(self, event: EngineClientEvent) -> None:
         """Leaves an event for the floor above."""
-        self._events.append(event)
+        self.news.append(event)
 
     def report(self, error: Exception, where: str) -> None:
         """Takes what an observer raised."""
-        self._events.append(ObserverFailed(error, where))
+        self.news.append(ObserverFailed(error, where))
 
     # Below this line: helpers
 

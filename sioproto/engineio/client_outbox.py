@@ -84,7 +84,8 @@ class ClientOutbox:
                 client.notify("drain")
         if self.frames:
             return
-        self._call_drained()
+        if self._drained is not None:
+            self._call_drained()
         if not client.open and not client.busy:
             client.life.step(ClientInput.DRAINED)
 
@@ -115,10 +116,11 @@ class ClientOutbox:
 
     def _take(self, count: int) -> list[Frame]:
         frames = self.frames
-        taken, self.frames = (frames, []) if count == len(frames) else (frames[:count], frames[count:])
-        size = 0
-        for frame in taken:
-            size += frame.size
+        if count == len(frames):
+            taken, self.frames, size = frames, [], self.queued
+        else:
+            taken, self.frames = frames[:count], frames[count:]
+            size = sum(frame.size for frame in taken)
         self.queued -= size
         size += FRAME_COST * count
         # A burst that was there while the transport took some is healthy, however long it is: until it is through, only

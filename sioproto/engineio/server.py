@@ -78,7 +78,8 @@ class EngineServer:
         self.guard = guard
         """What commands enter: it refuses a foreign thread, or lets in one at a time."""
         self._wake = wake
-        self._events: list[EngineEvent] = []
+        self.news: list[EngineEvent] = []
+        """What ``events()`` is going to return: for the floor above, which looks whether it is worth a call."""
         self._dirty: list[Session] = []
         self._carriers: list[Exchange | Link] = []
         self.observers = Observers(ENGINE_EVENTS, self.report, guard)
@@ -252,9 +253,9 @@ class EngineServer:
 
     def events(self) -> list[EngineEvent]:
         """Returns what happened since the last call, in order, and forgets it."""
-        events = self._events
+        events = self.news
         if events:
-            self._events = []
+            self.news = []
         return events
 
     def take_dirty(self) -> list[Exchange | Link]:
@@ -322,7 +323,8 @@ class EngineServer:
         if not link.dirty:
             link.dirty = True
             self._carriers.append(link)
-            self.rouse()
+            if not self._roused:
+                self.rouse()
 
     def answer(self, exchange: Exchange, response: Response) -> None:
         """Answers one of Engine.IO's own exchanges; the CORS headers and header observers have their say."""
@@ -345,11 +347,11 @@ class EngineServer:
 
     def tell(self, event: EngineEvent) -> None:
         """Leaves an event for the floor above."""
-        self._events.append(event)
+        self.news.append(event)
 
     def report(self, error: Exception, where: str) -> None:
         """Leaves the failure of an observer for the floor above."""
-        self._events.append(ObserverFailed(error, where))
+        self.news.append(ObserverFailed(error, where))
 
     def forget(self, session: Session) -> bool:
         """Removes a session that ends. Returns False if it had ended before."""

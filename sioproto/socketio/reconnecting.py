@@ -60,7 +60,8 @@ class Reconnecting:
         self._pause_timer: Timer | None = None
         self._remembered = False
         self._opened_at = 0.0
-        self._cause: tuple[CloseReason, str] | None = None
+        self.condemned: tuple[CloseReason, str] | None = None
+        """Why the current connection was dropped, if that was because of what the server did."""
         self.engine: EngineClient | None = None
         """The current connection."""
         self.old: list[EngineClient] = []
@@ -72,11 +73,6 @@ class Reconnecting:
     def attempts(self) -> int:
         """How many attempts to come back were made, or are waited for, since the connection was lost."""
         return self._backoff.attempts
-
-    @property
-    def condemned(self) -> bool:
-        """Whether the current connection was dropped because of what the server did."""
-        return self._cause is not None
 
     @property
     def closed(self) -> bool:
@@ -98,7 +94,7 @@ class Reconnecting:
         if self._timer is not None:
             return
         client = self._client
-        self._cause = None
+        self.condemned = None
         client.begin_decoding()
         transports: tuple[TransportName, ...] | None = None
         if client.engine_config.remember_upgrade and self._remembered:
@@ -134,7 +130,7 @@ class Reconnecting:
     def drop(self, reason: CloseReason, description: str) -> None:
         """Ends the connection at once, because of what the server did; it is tried again."""
         if self.engine is not None:
-            self._cause = (reason, description)
+            self.condemned = (reason, description)
             self.engine.close(discard=True)
 
     def pause(self) -> None:
@@ -213,8 +209,8 @@ class Reconnecting:
         client = self._client
         self._stop_timers()
         reason, description = event.reason, event.description
-        if self._cause is not None:
-            (reason, description), self._cause = self._cause, None
+        if self.condemned is not None:
+            (reason, description), self.condemned = self.condemned, None
         # An upgrade that held is remembered; any failure is a reason to begin with polling again.
         self._remembered = event.opened and reason != "transport error" and (engine.upgraded or self._remembered)
         self.engine = None

@@ -154,7 +154,7 @@ class Client(app.Client):
                 return  # nobody handles it; the long way would be most of what a broadcast costs
         elif isinstance(event, ClientConnected | ClientDisconnected | ConnectFailed):
             self._note(event)
-        super()._handle(event)
+        app.Client._handle(self, event)
 
     def _note(self, event: ClientConnected | ClientDisconnected | ConnectFailed) -> None:
         socket = event.socket

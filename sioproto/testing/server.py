@@ -99,7 +99,7 @@ class Server(app.Server):
             self._present[event.socket] = True
         elif isinstance(event, SocketDisconnected) and not self._present.pop(event.socket, False):
             self._world.watch.breach(3, f"{event.socket!r} disconnected and was not connected")
-        super()._handle(event)
+        app.Server._handle(self, event)
 
     def _look_for_handler(self, event: EventReceived) -> None:
         """Notes an event that nobody handles: most of the time its name is misspelt on one of both sides."""

@@ -54,10 +54,11 @@ class Half:
         """The same of earlier connections of this client, which a recovered one continues."""
         self._broken = broken
 
-    def wrote(self, frames: Sequence[Frame]) -> None:
-        """Packets are queued. An event is acknowledged as often as it was sent, at most (Socket.IO protocol, ACK)."""
-        self.written.extend(frames)
-        head = frames[0].data
+    def look_at(self, head: str | bytes) -> None:
+        """A packet was queued that is no event, or its first frame.
+
+        An event is acknowledged as often as it was sent, at most (Socket.IO protocol, ACK).
+        """
         if self._before and isinstance(head, str) and head.startswith("40") and '"pid":' in head:
             self._asked, self._before = self._before, {}
         if isinstance(head, str) and head[:2] in ACKS and (match := HEAD.match(head)) is not None:
@@ -69,6 +70,22 @@ class Half:
                 del self._asked[answer]
             else:
                 self._asked[answer] = asked - 1
+
+    def got_plain(self, messages: Sequence[str | bytes]) -> int:
+        """Says the same as ``got`` of the messages in front that are as expected, and returns how many those are.
+
+        It is the one hot road, for events of the main namespace that ask for no answer.
+        """
+        # What did not arrive is counted with each message, once the other side has said how much that is.
+        if self.peer is None or self.peer.unsent:
+            return 0
+        written, count = self.peer.written, 0
+        for message in messages:
+            if not written or written[0].data != message or not isinstance(message, str) or message[:3] != "42[":
+                break
+            written.popleft()
+            count += 1
+        return count
 
     def got(self, message: str | bytes) -> None:
         """A message arrived, a ``str`` with its type digit; it has to be the next one that the other side wrote."""
@@ -116,12 +133,19 @@ class WatchedSession(Session):
         """Queues encoded packets; see ``Session.write``."""
         # Beforehand, as much as queues may be handed over from within the call.
         if self.open:
-            self.halves[self].wrote(frames)
+            half = self.halves[self]
+            half.written += frames
+            # Anything else than events may be of interest.
+            if frames[0].data[:2] != "42":
+                half.look_at(frames[0].data)
         return Session.write(self, frames)
 
     def receive_messages(self, messages: Sequence[str | bytes]) -> None:
         """Takes messages of a WebSocket; see ``Session.receive_messages``."""
-        for message in messages:
+        count = self.halves[self].got_plain(messages) if self.open else 0
+        if count:
+            Session.receive_messages(self, messages[:count])
+        for message in messages[count:]:
             if isinstance(message, str) and message.startswith("4") and self.open:
                 self.halves[self].got(message)
             Session.receive_messages(self, (message,))
@@ -148,20 +172,18 @@ class WatchedEngine(EngineClient):
     def write(self, frames: Sequence[Frame]) -> bool:
         """Queues encoded packets; see ``EngineClient.write``."""
         if self.open and not self.expired:
-            self.half.wrote(frames)
+            half = self.half
+            half.written += frames
+            if frames[0].data[:2] != "42":
+                half.look_at(frames[0].data)
         return EngineClient.write(self, frames)
 
     def receive_messages(self, link: Link, messages: Sequence[str | bytes]) -> None:
         """Takes messages of a WebSocket; see ``EngineClient.receive_messages``."""
-        if len(messages) == 1 and isinstance(messages[0], str) and link is self.link and self.open:
-            # The one hot road: the message that is expected.
-            peer = self.halves[self].peer
-            expected = peer is not None and not peer.unsent and peer.written and peer.written[0].data == messages[0]
-            if peer is not None and expected and messages[0][2:3] == "[":
-                peer.written.popleft()
-                EngineClient.receive_messages(self, link, messages)
-                return
-        for message in messages:
+        count = self.halves[self].got_plain(messages) if link is self.link and self.open else 0
+        if count:
+            EngineClient.receive_messages(self, link, messages[:count])
+        for message in messages[count:]:
             if isinstance(message, str) and message.startswith("4") and link is self.link and self.open:
                 self.half.got(message)
             EngineClient.receive_messages(self, link, (message,))
