@@ -130,6 +130,10 @@ class Connecting:
         else:
             self._find_parent(ticket)
 
+    def admits_binary(self, client: Client) -> bool:
+        """Whether binary may come from a client that has joined nothing yet: behind a CONNECT, and not too much."""
+        return client.connects > 0 and client.received <= self._server.config.max_early_bytes
+
     def receive_early(self, ticket: ConnectTicket, packet: Packet, size: int) -> None:
         """Takes an event of a client that does not wait for the answer to its CONNECT: it follows that, if it is a yes.
 

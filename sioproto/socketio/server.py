@@ -373,11 +373,7 @@ class SocketServer:
             return  # what came behind a packet that ended the session is not delivered
         client.received += len(message)
         try:
-            if (
-                client.timer is not None
-                and isinstance(message, bytes)
-                and (not client.connects or client.received > self.config.max_early_bytes)
-            ):
+            if client.timer is not None and isinstance(message, bytes) and not self.connecting.admits_binary(client):
                 raise RemoteProtocolError("binary before CONNECT")
             packet = client.decoder.feed(message)
             if packet is not None:
@@ -396,9 +392,8 @@ class SocketServer:
             if socket is not None:
                 self._events.append(EventReceived(socket, packet.data, packet.id, size))
                 return
-            ticket = client.waiting.get(packet.namespace)
-            if ticket is not None:
-                self.connecting.receive_early(ticket, packet, size)
+            if packet.namespace in client.waiting:
+                self.connecting.receive_early(client.waiting[packet.namespace], packet, size)
                 return
         elif kind is ACK:
             if socket is not None and packet.id is not None:
