@@ -127,6 +127,7 @@ class AsyncioDriver(AsyncDriver):
             task.cancel()
 
     def park(self, pending: Pending[Any]) -> Generator[Any, Any, None]:
+        self.check_waiting()
         if pending is self.hosted.ending:
             self._tasks.discard(cast("asyncio.Task[Any]", asyncio.current_task()))
         future = asyncio.get_running_loop().create_future()

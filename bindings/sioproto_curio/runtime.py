@@ -158,6 +158,7 @@ class CurioDriver(AsyncDriver):
         self.errand(cancel)
 
     def park(self, pending: Pending[Any]) -> Generator[Any, Any, None]:
+        self.check_waiting()
         if pending is self.hosted.ending:
             self._tasks.discard((yield from curio.current_task().__await__()))
         bell = Bell()

@@ -22,12 +22,20 @@ if TYPE_CHECKING:
 class AsyncDriver(Driver):
     """Drives one server or client on an event loop."""
 
+    idle_advice = ""
+    """What to do instead of waiting while nothing moves; empty where it may begin yet."""
+
     async def enter(self) -> None:
         """Begins where the caller's loop runs; a loop whose tasks are made by ``await`` makes its own here."""
         self.begin()
 
     async def leave(self) -> None:
         """Waits for whatever ``enter`` began, once everything is over."""
+
+    def check_waiting(self) -> None:
+        """Refuses to wait for what nobody is going to settle."""
+        if self.idle_advice and not self.running:
+            raise LocalProtocolError(self.idle_advice)
 
     def block(self, pending: Pending[Any], timeout: float | None) -> None:
         """Refuses: blocking would stop the very loop that is to settle it."""
@@ -136,9 +144,10 @@ class AsyncClient(HostedClient):
 
     def __init__(self, make_driver: Callable[..., AsyncDriver], url: str, options: ClientOptions) -> None:
         super().__init__(make_driver(options.pop("environment", None)), url, options)
+        self._driver.idle_advice = "the client is not entered: async with client: ..."
 
     async def __aenter__(self) -> Self:
-        self._check_new()
+        self._check_enter()
         await self._driver.enter()
         try:
             await self.connect(retry=self._patient)
@@ -151,7 +160,11 @@ class AsyncClient(HostedClient):
         await self.close()
 
     async def wait(self) -> None:
-        """Waits until the client is disconnected and does not come back by itself."""
+        """Waits until the client is disconnected and does not come back by itself.
+
+        Raises ``LocalProtocolError`` when it was not entered at all.
+        """
+        self._check_entered("async with")
         await self.ended()
 
     async def close(self, grace: float | None = None) -> int:

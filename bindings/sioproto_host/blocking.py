@@ -129,7 +129,7 @@ class BlockingClient(HostedClient):
         super().__init__(make_driver(**own_options(options)), url, options)
 
     def __enter__(self) -> Self:
-        self._check_new()
+        self._check_enter()
         self._driver.begin()
         try:
             self.connect(retry=self._patient).wait()
@@ -144,8 +144,10 @@ class BlockingClient(HostedClient):
     def wait(self, timeout: float | None = None) -> None:
         """Blocks until the client is disconnected and does not come back by itself.
 
-        Raises ``TimeoutError`` when that is not so after ``timeout`` seconds.
+        Raises ``TimeoutError`` when that is not so after ``timeout`` seconds, and ``LocalProtocolError`` when it was
+        not entered at all.
         """
+        self._check_entered("with")
         self.ended().wait(timeout)
 
     def close(self, grace: float | None = None) -> None:

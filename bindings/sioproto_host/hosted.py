@@ -268,6 +268,17 @@ class HostedClient(app.Client, Hosted):
         self.wire = ClientWire(self, wire_config, on_error=lambda error: self._report(error, "request"))
         self._host(driver, grace)
 
+    def _check_enter(self) -> None:
+        """Refuses to be entered by two: the one who leaves first would close it for the other."""
+        self._check_new()
+        if self._driver.running:
+            raise LocalProtocolError("this client is entered already; make one more for another block")
+
+    def _check_entered(self, how: str) -> None:
+        """Refuses to wait for the end of what never began."""
+        if self._stage is Ending.NOT_YET and not self._driver.running:
+            raise LocalProtocolError(f"the client is not entered: {how} client: ...")
+
 
 SERVER_HOOKS = hooks_of(app.Server)
 CLIENT_HOOKS = hooks_of(app.Client)
