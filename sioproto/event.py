@@ -9,7 +9,7 @@ The rule not to be broken: an ``Event`` is always about what is on the wire, wha
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import GenericAlias
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, TypeVarTuple, overload
@@ -245,7 +245,7 @@ class Event(Generic[Answer, *Args]):
 AnyEvent = Event[Any, *tuple[Any, ...]]
 """An event of which the types do not matter."""
 
-Validate = Callable[[AnyEvent, tuple[Any, ...]], Sequence[Any]]
+Validate = Callable[[AnyEvent, tuple[Any, ...]], tuple[Any, ...] | list[Any]]
 """Gets an event and what the other side sent with it, returns what handlers get or raises."""
 
 

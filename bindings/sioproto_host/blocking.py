@@ -90,16 +90,18 @@ class BlockingServer(HostedServer):
         finally:
             self.close()
 
-    def close(self, grace: float | None = None) -> None:
+    def close(self, grace: float | None = None) -> int:
         """Stops: no new connections or sessions, handlers finish, queues are drained, clients are told, all is closed.
 
         Takes at most ``grace`` seconds (the option of that name by default), and little more for the last connections.
         Clients are told by the end of their connection, so stock clients come back as soon as there is a server again.
-        Calling it again waits for the same end.
+        Returns how many messages were not sent in that time, see ``stop``: 0 if nothing was lost here. Calling it again
+        waits for the same end.
         """
         with suppress(TimeoutError):
             self._close(grace).wait(self._patience)
             self._driver.leave()
+        return self._unsent_at_end
 
     def _wait_for_signals(self) -> None:
         told = 0
@@ -150,14 +152,16 @@ class BlockingClient(HostedClient):
         self._check_entered("with")
         self.ended().wait(timeout)
 
-    def close(self, grace: float | None = None) -> None:
+    def close(self, grace: float | None = None) -> int:
         """Disconnects every namespace for good; what was emitted before is delivered first.
 
         Takes at most ``grace`` seconds (the option of that name by default), and little more for the last connection.
-        Calling it again waits for the same end.
+        Returns how many messages were not sent in that time: 0 if nothing was lost here. Calling it again waits for the
+        same end.
         """
         self._close(grace).wait()
         self._driver.leave()
+        return self._unsent_at_end
 
 
 def own_options(options: BlockingOptions | BlockingClientOptions) -> dict[str, Any]:

@@ -90,7 +90,8 @@ class Driver(ABC):
     def report(self, error: BaseException, where: str) -> None:
         """Logs what user code raised."""
         if is_remote(error):
-            self.logger.debug("in %s: %s", where, error)
+            # One line, whatever the client put into it.
+            self.logger.debug("in %s: %r", where, error)
         else:
             self.logger.error("unhandled error in %s", where, exc_info=error)
 

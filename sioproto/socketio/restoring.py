@@ -109,6 +109,8 @@ class Restoring:
 
     def answer(self, ticket: RestoreTicket, trail: Trail | None) -> bool:
         """Takes the store's answer. A trail that this ticket does not need any more goes to the latest one, or back."""
+        if trail is not None and trail.over:
+            trail = None  # the store let it go before, so its end was told
         if ticket.timer is None:
             if trail is not None:
                 latest = self._tickets.get(ticket.key)

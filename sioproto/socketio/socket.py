@@ -131,8 +131,8 @@ class Socket(Emitting[SocketOperator]):
 
     @property
     def recovery_refused(self) -> RefusalReason | None:
-        """Why its client, which asked for the socket that it had, got this new one; None if it did not ask."""
-        return None if self.trail is None else self.trail.refusal
+        """Why its client, which asked for the socket that it had, got a new one; None if it did not ask or got it."""
+        return None if self.trail is None or self.recovered else self.trail.refusal
 
     @property
     def rooms(self) -> frozenset[str]:

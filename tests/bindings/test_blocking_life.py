@@ -41,6 +41,26 @@ def check_served(live: Live, **options: Any) -> None:
         assert client.emit_with_ack("echo", 1).wait(LATE) == 1
 
 
+def test_closing_says_how_much_was_not_sent() -> None:
+    with serving() as live:
+        with live.client() as client:
+            assert client.connected
+            assert client.close() == 0
+        polling = Raw(live.address)  # which never polls
+        polling.sock.sendall(head("GET", "/socket.io/?EIO=4&transport=polling"))
+        polling.until(b'"sid":"')
+        sid = polling.until(b'"').decode()
+        polling.until(b"}")
+        polling.sock.sendall(head("POST", f"/socket.io/?EIO=4&transport=polling&sid={sid}", length=2) + b"40")
+        polling.until(b"ok")
+        assert settled(lambda: live.io.sockets.sockets)
+        live.io.emit("last", b"words")
+        # CONNECT, and an event with one attachment, which is two messages.
+        assert live.io.close(0.3) == 3
+        assert live.io.close() == 3
+        polling.close()
+
+
 # -- listening
 
 

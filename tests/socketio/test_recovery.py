@@ -1616,6 +1616,29 @@ def test_a_store_answers_whoever_asked_last() -> None:
     assert not store.answer(second)
 
 
+def test_a_trail_that_the_store_let_go_is_not_handed_out() -> None:
+    scene, store = slow_scene()
+    peer = scene.peer()
+    peer.cut()
+    trail = store.trails[str(peer.pid)]
+    store.server.release(trail)
+    peer.open()
+    store.answer(store.asked[0])
+    scene.settle()
+    assert (peer.read().connected, peer.recovered) == (True, False)
+    assert scene.socket(peer).recovery_refused == "unknown"
+    assert scene.io.sockets.away == 0
+
+
+def test_a_recovered_socket_has_no_reason_why_not() -> None:
+    scene = Scene()
+    peer = scene.peer(pid="nobody")
+    assert scene.socket(peer).recovery_refused == "unknown"
+    peer.cut()
+    assert peer.enter().recovered
+    assert scene.socket(peer).recovery_refused is None
+
+
 def test_a_client_that_goes_while_the_store_looks() -> None:
     scene, store = slow_scene()
     peer = scene.peer()
