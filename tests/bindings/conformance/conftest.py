@@ -7,7 +7,6 @@ A test takes ``runtime`` (for a server and a client of the same runtime, mostly)
 
 from __future__ import annotations
 
-import gc
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +67,6 @@ def warm() -> None:
 @pytest.fixture
 def scene(warm: None, many_descriptors: None) -> Iterator[Scene]:
     """Servers and clients of the test, and the look at what is left of them."""
-    gc.collect()  # what earlier tests left to the collector would close descriptors in the middle of this one
     scene = Scene()
     try:
         yield scene
