@@ -41,6 +41,12 @@ def eventually(condition: Callable[[], object], limit: float = LATE) -> None:
         time.sleep(0.002)
 
 
+def gathered(rows: list[Any], count: int, limit: float = LATE) -> list[Any]:
+    """Waits until that many rows are there, and returns them all."""
+    eventually(lambda: len(rows) >= count, limit)
+    return rows
+
+
 @dataclass(slots=True)
 class Server(Guest):
     """A server that listens."""
@@ -132,7 +138,9 @@ class Scene:
         """Makes a server that is to be started."""
         hosted = flavour.server(**{"on_error": self._report, **PATIENT, **options})
         where = {"host": "127.0.0.1", "port": 0} if where is None else where
-        server = Server(flavour, hosted, partial(hosted.listening, **where), scheme="https" if "ssl" in where else "http")
+        server = Server(
+            flavour, hosted, partial(hosted.listening, **where), scheme="https" if "ssl" in where else "http"
+        )
         self.guests.append(server)
         return server
 

@@ -14,7 +14,7 @@ from tests.bindings.live import LATE
 from tests.bindings.scene import OVER, eventually
 
 if TYPE_CHECKING:
-    from sioproto import Request, Socket
+    from sioproto import Request, Socket, app
     from tests.bindings.flavours import Flavour
     from tests.bindings.scene import Scene
 
@@ -22,7 +22,7 @@ over_each = pytest.mark.parametrize("transports", OVER.values(), ids=OVER.keys()
 feature = pytest.mark.feature
 
 
-def guarded(io: Any) -> None:
+def guarded(io: app.Server) -> None:
     """Lets in whoever knows the token."""
 
     @io.use
@@ -85,7 +85,7 @@ def test_auth_that_is_asked_for_and_changes(scene: Scene, runtime: Flavour) -> N
 
 @feature("auth and middlewares")
 def test_a_middleware_that_fails_refuses(scene: Scene, runtime: Flavour) -> None:
-    def handlers(io: Any) -> None:
+    def handlers(io: app.Server) -> None:
         @io.use
         def broken(socket: Socket) -> None:
             raise ZeroDivisionError
@@ -152,7 +152,7 @@ def test_leaving_the_block_delivers_what_was_emitted_and_says_goodbye(
 ) -> None:
     numbers, gone = scene.log("numbers"), scene.log("gone")
 
-    def handlers(io: Any) -> None:
+    def handlers(io: app.Server) -> None:
         io.on("number", lambda socket, number: numbers.append(number))
         io.on("disconnect", lambda socket, reason: gone.append(reason))
 
@@ -189,7 +189,7 @@ def test_wait_ends_when_the_client_does_not_come_back(scene: Scene, runtime: Fla
 
 @feature("connecting and leaving")
 def test_whoever_waits_is_told_of_the_end(scene: Scene, runtime: Flavour) -> None:
-    def handlers(io: Any) -> None:
+    def handlers(io: app.Server) -> None:
         @io.on("never answered")
         def never(*_: Any, ack: object) -> None:
             pass

@@ -9,10 +9,10 @@ import pytest
 
 from sioproto import AckTimeout, Disconnected
 from tests.bindings.live import LATE
-from tests.bindings.scene import OVER, eventually
+from tests.bindings.scene import OVER, eventually, gathered
 
 if TYPE_CHECKING:
-    from sioproto import Socket
+    from sioproto import Socket, app
     from tests.bindings.flavours import Flavour
     from tests.bindings.scene import Scene
 
@@ -23,7 +23,7 @@ VALUES = ("text ä€😀", 1, None, {"list": [b"\x00\xff", {"deep": b""}]})
 FLOOD = 10_000
 
 
-def echo(io: Any) -> None:
+def echo(io: app.Server) -> None:
     """Answers and sends back."""
 
     @io.on("echo")
@@ -60,7 +60,7 @@ def test_events_and_acknowledgements(
 def test_the_server_asks_and_is_answered(scene: Scene, runtime: Flavour, transports: tuple[str, ...]) -> None:
     server = scene.server(runtime)
 
-    def handlers(io: Any) -> None:
+    def handlers(io: app.Client) -> None:
         @io.on("question")
         def answer(*args: Any) -> list[Any]:
             return [*args]
@@ -96,7 +96,7 @@ def test_the_server_asks_and_is_answered(scene: Scene, runtime: Flavour, transpo
 
 @feature("acknowledgements")
 def test_an_answer_that_does_not_come(scene: Scene, runtime: Flavour) -> None:
-    def handlers(io: Any) -> None:
+    def handlers(io: app.Server) -> None:
         @io.on("never answered")
         def never(socket: Socket, *, ack: object) -> None:
             pass
@@ -114,7 +114,7 @@ def test_an_answer_that_does_not_come(scene: Scene, runtime: Flavour) -> None:
 
 @feature("rooms and broadcasts")
 def test_rooms_and_broadcasts(scene: Scene, runtime: Flavour) -> None:
-    def handlers(io: Any) -> None:
+    def handlers(io: app.Server) -> None:
         @io.on("join")
         def join(socket: Socket, room: str) -> None:
             socket.join(room)
@@ -155,7 +155,7 @@ def test_rooms_and_broadcasts(scene: Scene, runtime: Flavour) -> None:
 def test_namespaces_share_a_connection(scene: Scene, runtime: Flavour, transports: tuple[str, ...]) -> None:
     gone = scene.log("gone")
 
-    def handlers(io: Any) -> None:
+    def handlers(io: app.Server) -> None:
         for name in ("/", "/a", "/b"):
             namespace = io.of(name)
             namespace.on("where", lambda socket: socket.namespace.name)
@@ -237,19 +237,17 @@ def test_volatile_events_reach_those_who_listen_only(scene: Scene, runtime: Flav
 
 @feature("errors of handlers")
 def test_a_handler_that_raises_disturbs_nobody(scene: Scene, runtime: Flavour) -> None:
-    def handlers(io: Any, *socket: str) -> None:
-        @io.on("plain")
-        def plain(*_: Any) -> None:
-            raise ZeroDivisionError("plain")
+    def plain(*_: Any) -> None:
+        raise ZeroDivisionError("plain")
 
-        @io.on("waiting")
+    def handlers(io: Any) -> None:
         async def waiting(*_: Any) -> None:
             await io.sleep(0)
             raise ZeroDivisionError("waiting")
 
-        @io.on("next")
-        def following(*_: Any) -> str:
-            return "fine"
+        io.on("plain", plain)
+        io.on("waiting", waiting)
+        io.on("next", lambda *_: "fine")
 
     server = scene.server(runtime, handlers)
     client = scene.client(runtime, server.url, handlers)
@@ -268,7 +266,7 @@ def test_handlers_of_one_client_wait_for_each_other_and_those_of_others_do_not(s
     together = threading.Event()
     steps = scene.log("steps")
 
-    def handlers(io: Any) -> None:
+    def handlers(io: app.Server) -> None:
         @io.on("step")
         async def step(socket: Socket, number: int) -> None:
             steps.append((socket.id, number))
@@ -312,7 +310,7 @@ def test_spawned_loops_run_beside_everything_and_do_not_hold_up_the_end(scene: S
     client = scene.client(runtime, server.url)
     for name, guest in (("client", client), ("server", server)):
         guest.call(spawn, guest.hosted, name)
-        eventually(lambda name=name: len(scene.log(name)) > 3)
+        gathered(scene.log(name), 4)
         error, where = scene.take_error()
         assert (str(error), "spawned" in where, "fail" in where) == (name, True, True)
         # With a grace that nobody would wait for.
