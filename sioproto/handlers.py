@@ -12,11 +12,13 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from sioproto.errors import LocalProtocolError
+from sioproto.guard import ANYWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from sioproto.event import AnyEvent
+    from sioproto.guard import Guard
 
 MANY = 1 << 30
 """More positional arguments than anybody sends."""
@@ -158,11 +160,12 @@ class Observers:
     What it raises does not reach the caller: it is handed to ``report(error, event)``.
     """
 
-    __slots__ = ("_names", "_report", "_table")
+    __slots__ = ("_guard", "_names", "_report", "_table")
 
-    def __init__(self, names: Iterable[str], report: Callable[[Exception, str], None]) -> None:
+    def __init__(self, names: Iterable[str], report: Callable[[Exception, str], None], guard: Guard = ANYWHERE) -> None:
         self._names = names
         self._report = report
+        self._guard = guard
         self._table = Handlers()
 
     def add(self, event: str, call: Callable[..., Any] | None = None, once: bool = False) -> Any:
@@ -171,12 +174,15 @@ class Observers:
             raise LocalProtocolError(f"there is no event {event!r} to observe here, only {', '.join(self._names)}")
         if call is None:
             return lambda observer: self.add(event, observer, once)
-        self._table.add(event, observer_of(event, call, once=once))
+        observer = observer_of(event, call, once=once)
+        with self._guard:
+            self._table.add(event, observer)
         return call
 
     def remove(self, event: str, call: Callable[..., Any] | None = None) -> None:
         """Removes all observers of an event, or one; unknown ones are ignored."""
-        self._table.remove(event, call)
+        with self._guard:
+            self._table.remove(event, call)
 
     def notify(self, event: str, *args: Any) -> None:
         for listener in self._table.find(event):

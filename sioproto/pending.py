@@ -7,6 +7,7 @@ one to be settled or read.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from sioproto.errors import LocalProtocolError
@@ -103,18 +104,26 @@ class Pending(Generic[T]):
     def on_done(self, callback: Callable[[Pending[T]], object]) -> None:
         """Calls ``callback(pending)`` as soon as it is done; at once if it is.
 
-        What it raises is reported like the failure of a handler, and keeps no other from being called. ``result()``
-        raises the error of what failed.
+        It is called where it is settled, with the guard held where that is a lock, so it has to be short: it may give
+        commands, and may not wait. What it raises is reported like the failure of a handler, and keeps no other from
+        being called. ``result()`` raises the error of what failed.
         """
-        if self.done:
-            callback(self)
-        else:
+        if not self.done:
             self._callbacks.append(callback)
+            if not self.done:
+                return
+            # Settled by another thread in this moment, which calls this one as well unless it still stands there.
+            try:
+                self._callbacks.remove(callback)
+            except ValueError:
+                return
+        callback(self)
 
     def forget(self, callback: Callable[[Pending[T]], object]) -> None:
         """Takes a callback back, for a waiter that gave up. Unknown ones are ignored."""
         if callback in self._callbacks:
-            self._callbacks.remove(callback)
+            with suppress(ValueError):  # by another thread, in this very moment, it is being called
+                self._callbacks.remove(callback)
 
     def wait(self, timeout: float | None = None) -> T:
         """Blocks the calling thread until it is done, at most ``timeout`` seconds, and returns ``result()``.
@@ -138,9 +147,15 @@ class Pending(Generic[T]):
 
     def _settle(self) -> None:
         self.done = True
-        callbacks, self._callbacks = self._callbacks, []
+        callbacks = self._callbacks
         failures: list[Exception] = []
-        for callback in callbacks:
+        callbacks.reverse()
+        # One by one, and out of the list itself: another thread may be about to add to it, or to take back.
+        while callbacks:
+            try:
+                callback = callbacks.pop()
+            except IndexError:
+                break
             try:
                 callback(self)
             except Exception as error:  # a user's code: its failure is reported and stops nobody

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.peers import Node, find_chromium, find_node, find_python_socketio, obtain
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 PEERS = ("node", "chromium", "python_socketio")
+
+# How long an example takes, to run or to be found, says more of the machine than of what is tested.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -27,7 +27,7 @@ CORE = "sioproto"
 
 # From the lowest floor to the highest. The modules of the ground floor stand in order themselves: each may import those
 # before it. Every other floor is a package, whose modules may import each other as long as that forms no circle.
-GROUND = ("errors", "environment", "config", "timers", "pending", "event", "handlers", "frame")
+GROUND = ("errors", "environment", "config", "timers", "guard", "pending", "event", "handlers", "frame")
 FLOORS = ("engineio", "socketio", "cluster", "app", "testing")
 TESTING = f"{CORE}.testing"
 

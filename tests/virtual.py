@@ -604,6 +604,21 @@ class Cancelled(BaseException):
     """What a cancelled task is thrown."""
 
 
+class Held:
+    """A guard that knows how often it is held, and was entered."""
+
+    def __init__(self) -> None:
+        self.depth = self.entered = 0
+
+    def __enter__(self) -> None:
+        self.depth += 1
+        self.entered += 1
+
+    def __exit__(self, *_: object) -> None:
+        assert self.depth > 0, "let go and not held"
+        self.depth -= 1
+
+
 class Task:
     """A coroutine that is stepped by hand."""
 
@@ -619,7 +634,8 @@ class Task:
         """Runs it until it waits again. What it raises, cancellation apart, is a fault and comes out here."""
         self.leave()
         try:
-            parked = self.run.send(None) if error is None else self.run.throw(error)
+            with self._runtime.guard:
+                parked = self.run.send(None) if error is None else self.run.throw(error)
         except StopIteration:
             self.done = True
         except Cancelled as error:
@@ -642,9 +658,10 @@ class Task:
 class Stepper:
     """A ``Runtime`` that runs what is ready when it is told to. Waiting yields the ``Pending`` that is waited for."""
 
-    def __init__(self, environment: Environment, *, inline: bool = True) -> None:
+    def __init__(self, environment: Environment, *, inline: bool = True, guard: Any = None) -> None:
         self.environment = environment
         self.inline = inline
+        self.guard = guard or Held()
         self.ready: deque[Task] = deque()
         self.tasks: list[Task] = []
         self.wakes: list[bool] = []
@@ -653,9 +670,6 @@ class Stepper:
     def wake(self, urgent: bool) -> None:
         """Notes it: whoever drives takes after every call anyway."""
         self.wakes.append(urgent)
-
-    def check(self) -> None:
-        """There is one thread, so every caller is in the right place."""
 
     def start(self, run: Coroutine[Any, Any, None]) -> None:
         """Lines a coroutine up."""
@@ -727,10 +741,15 @@ class AppDriver(Driver[Server]):
 
 
 def drive_app(
-    *, inline: bool = True, server: type[Server] = Server, hooks: dict[str, Any] | None = None, **options: Any
+    *,
+    inline: bool = True,
+    guard: Any = None,
+    server: type[Server] = Server,
+    hooks: dict[str, Any] | None = None,
+    **options: Any,
 ) -> AppDriver:
     """Returns a driver of a ``Server``: ``hooks`` for its own arguments, the options of the floors below by name."""
     clock = Clock()
-    runtime = Stepper(make_environment(clock), inline=inline)
+    runtime = Stepper(make_environment(clock), inline=inline, guard=guard)
     engine_config, config = make_configs(options)
     return AppDriver(server(runtime, engine_config=engine_config, config=config, **(hooks or {})), runtime, clock)

@@ -149,7 +149,6 @@ class AsyncioDriver(AsyncDriver):
     def wake(self, urgent: bool) -> None:
         if self._loop is None:
             return  # not running: there is nobody to send to
-        self.check()
         if urgent:
             self.pump()
         elif not self._scheduled:

@@ -14,20 +14,24 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sioproto.errors import LocalProtocolError, is_remote
+from sioproto.guard import OnePlace
 from sioproto.pending import Pending
 from sioproto_wire.environment import real_environment
+from sioproto_wire.outgoing import ClientConnection
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Awaitable, Callable, Coroutine, Generator
 
     from sioproto.environment import Environment
+    from sioproto.guard import Guard
     from sioproto_host.hosted import Hosted, Route
-    from sioproto_wire.outgoing import ClientConnection
 
 T = TypeVar("T")
 
 NOT_RUNNING = "this is not running"
+
+FOREIGN = "this is not the thread where the event loop runs: use from_thread(function, ...)"
 
 BATCH = 256
 """Calls from other threads that are made in one turn; then everything else gets its turn."""
@@ -46,14 +50,16 @@ class Driver(ABC):
         self.environment = environment or real_environment()
         self.running = False
         """Whether bytes and time move: between ``begin`` and ``finish``."""
-        self._thread: int | None = None
+        self._home = OnePlace(threading.get_ident, FOREIGN)
+        self.guard: Guard = self._home
+        """See ``Runtime.guard``; a runtime with threads has a lock instead."""
         self._pumping = False
         self._posted: deque[Call[Any]] = deque()
         self._posting = threading.Lock()
 
     def begin(self) -> None:
         """Binds the runtime to the calling thread, where the core lives from now on."""
-        self._thread = threading.get_ident()
+        self._home.home = threading.get_ident()
         self.running = True
         self.wake(False)
 
@@ -61,7 +67,7 @@ class Driver(ABC):
         """Nothing moves any more; calls from other threads that nobody made fail."""
         with self._posting:
             self.running = False
-            self._thread = None
+            self._home.home = None
             calls, self._posted = self._posted, deque()
         for call in calls:
             call.fail()
@@ -71,12 +77,12 @@ class Driver(ABC):
     @property
     def at_home(self) -> bool:
         """Whether the caller is in the thread where the core lives."""
-        return self._thread == threading.get_ident()
+        return self._home.home == threading.get_ident()
 
     def check(self) -> None:
         """Refuses a foreign thread, and names the way in."""
-        if self._thread is not None and self._thread != threading.get_ident():
-            raise LocalProtocolError("this is not the thread where the event loop runs: use from_thread(function, ...)")
+        with self._home:
+            pass
 
     def report(self, error: BaseException, where: str) -> None:
         """Logs what user code raised."""
@@ -98,9 +104,10 @@ class Driver(ABC):
                 for connection in connections:
                     if connection.owner is not None:
                         connection.owner.serve(connection)
+                    elif isinstance(connection, ClientConnection) and connection.opening:
+                        self.dial(connection)
                     else:
-                        # Only a connection that a client dials is there before anybody carries it.
-                        self.dial(connection)  # type: ignore[arg-type]  # of a ServerWire they have owners
+                        connection.receive_lost()  # it was given up before anybody dialed it
         finally:
             self._pumping = False
         if self.running:

@@ -142,18 +142,19 @@ class Hosted(Running):
 
     def _close(self, grace: float | None) -> Pending[None]:
         """Ends everything; the result is done when nothing is left. A second call may shorten the time."""
-        if not self._driver.running:
-            over: Pending[None] = Pending(self._waiting)
-            over.resolve(None)
-            return over
-        grace = self._grace if grace is None else grace
-        if self._stage is Ending.NOT_YET:
-            self._stage = Ending.STOPPING
-            self._driver.stop_listening()
-            self.stop(grace).on_done(lambda _: self._stopped())
-        elif self._stage is Ending.STOPPING:
-            self.stop(grace)
-        return self.ending
+        with self._driver.guard:
+            if not self._driver.running:
+                over: Pending[None] = Pending(self._waiting)
+                over.resolve(None)
+                return over
+            grace = self._grace if grace is None else grace
+            if self._stage is Ending.NOT_YET:
+                self._stage = Ending.STOPPING
+                self._driver.stop_listening()
+                self.stop(grace).on_done(lambda _: self._stopped())
+            elif self._stage is Ending.STOPPING:
+                self.stop(grace)
+            return self.ending
 
     def _stopped(self) -> None:
         # A turn later: whoever called ``close`` waits for the end by then, and is not cancelled.
@@ -170,7 +171,10 @@ class Hosted(Running):
         self._enter_stage(Ending.CANCELLING, CLEAN_UP, self._finish)
         connections: list[Connection | ClientConnection] = list(self.wire.connections)
         for connection in connections:
-            connection.owner.abort()
+            if connection.owner is None:
+                connection.receive_lost()  # it was never dialed
+            else:
+                connection.owner.abort()
         self._driver.cancel_tasks()
         self._driver.wake(False)
         self.settle()

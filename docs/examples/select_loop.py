@@ -7,6 +7,7 @@ import socket as sockets
 import sys
 import traceback
 from collections import deque
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from sioproto_wire import real_environment
@@ -21,6 +22,7 @@ class Loop:
     """One thread. It is the runtime port of a `Server` or a `Client` as well, by which that runs handlers."""
 
     inline = True
+    guard = nullcontext()  # there is one thread, so every caller is in the right place
 
     def __init__(self) -> None:
         self.environment = real_environment()
@@ -32,9 +34,6 @@ class Loop:
 
     def wake(self, urgent: bool) -> None:
         """Nothing to do: each turn looks for output."""
-
-    def check(self) -> None:
-        """There is one thread, so every caller is in the right place."""
 
     def start(self, run: Coroutine[Any, Any, None]) -> None:
         self.ready.append(run)

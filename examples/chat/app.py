@@ -1,8 +1,9 @@
 """The chat's handlers. `register(io)` puts them on a server, whichever runtime it is for.
 
-They are plain functions and wait for nothing, so every binding can run them. They trust nothing a client sends: any
-argument may be missing, of the wrong type or too many. What is refused is refused in the acknowledgement, which is
-`{"ok": false, "code": str, "error": str}`; otherwise it is `{"ok": true, ...}` with what the table says.
+They are plain functions and wait for nothing, so every binding can run them. Where handlers run on threads, those of
+different people run side by side; what they share is the chat, so each takes its lock. They trust nothing a client
+sends: any argument may be missing, of the wrong type or too many. What is refused is refused in the acknowledgement,
+which is `{"ok": false, "code": str, "error": str}`; otherwise it is `{"ok": true, ...}` with what the table says.
 
 A place to talk is written `where`: "#lobby" is a room, "@Ada" a person. Whoever gets a private message finds its sender
 there, so that `where` always names the conversation as the receiver sees it.
@@ -35,7 +36,7 @@ from __future__ import annotations
 
 import functools
 import time
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from sioproto import ConnectError
 from state import (
@@ -57,19 +58,23 @@ from state import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from sioproto import Socket
     from sioproto.app import Server
 
 P = ParamSpec("P")
+R = TypeVar("R")
 Answer = dict[str, object]
 
 
 def register(io: Server) -> None:
     """Puts the chat on the main namespace of a server. The state lives as long as the server."""
     chat = Chat()
+    alone = holding(chat.lock)
 
     @io.use
+    @alone
     def check(socket: Socket) -> None:
         """Refuses a name before its owner gets in; the page shows the reason beside the field."""
         auth = socket.handshake.auth
@@ -79,6 +84,7 @@ def register(io: Server) -> None:
             raise ConnectError(str(no), {"code": no.code}) from None
 
     @io.on("connection")
+    @alone
     def connected(socket: Socket) -> None:
         name, token = socket.data["name"], socket.data["token"]
         try:
@@ -97,11 +103,13 @@ def register(io: Server) -> None:
         socket.emit("welcome", {"name": name, "limits": limits, "rooms": chat.directory(), "lobby": lobby})
 
     @io.on("join")
+    @alone
     @answered
     def join(socket: Socket, room: object = None, *_: object) -> Answer:
         return enter(socket, who(socket), clean_room(room))
 
     @io.on("leave")
+    @alone
     @answered
     def leave(socket: Socket, room: object = None, *_: object) -> Answer:
         person, name = who(socket), clean_room(room)
@@ -114,6 +122,7 @@ def register(io: Server) -> None:
         return {"room": name}
 
     @io.on("message")
+    @alone
     @answered
     def message(
         socket: Socket, where: object = None, text: object = None, message_id: object = None, *_: object
@@ -121,6 +130,7 @@ def register(io: Server) -> None:
         return say(socket, where, message_id, "message", {"text": clean_text(text)})
 
     @io.on("picture")
+    @alone
     @answered
     def picture(
         socket: Socket, where: object = None, data: object = None, message_id: object = None, *_: object
@@ -128,6 +138,7 @@ def register(io: Server) -> None:
         return say(socket, where, message_id, "picture", {"type": picture_type(data)}, {"data": data})
 
     @io.on("typing")
+    @alone
     @answered
     def typing(socket: Socket, where: object = None, on: object = None, *_: object) -> Answer:
         person = who(socket)
@@ -138,6 +149,7 @@ def register(io: Server) -> None:
         return {}
 
     @io.on("disconnecting")
+    @alone
     def leaving(socket: Socket, reason: str) -> None:
         person = socket.data.get("person")
         if person is not None:
@@ -199,6 +211,20 @@ def register(io: Server) -> None:
                 raise Refused("self", "That is you.")
             return other
         raise Refused("where", "There is no such room or person.")
+
+
+def holding(lock: AbstractContextManager[object]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Makes a handler hold a lock while it runs."""
+
+    def decorate(handler: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(handler)
+        def held(*args: P.args, **kwargs: P.kwargs) -> R:
+            with lock:
+                return handler(*args, **kwargs)
+
+        return held
+
+    return decorate
 
 
 def answered(handler: Callable[P, Answer]) -> Callable[P, Answer]:

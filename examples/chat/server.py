@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import client_bundle
 from app import register
 from pages import Pages
-from sioproto_asyncio import Server
 
 PAGE = Path(__file__).resolve().parent / "page"
 MAX_PAYLOAD = 2_000_000
@@ -25,11 +25,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A chat server with its web page.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets your network in")
     parser.add_argument("--port", type=int, default=5000, help="port to listen on")
+    parser.add_argument("--runtime", choices=("asyncio",), default="asyncio", help="what it runs on")
     parser.add_argument("--client", type=Path, metavar="PATH", help="a socket.io.min.js to use")
     options = parser.parse_args()
 
+    try:
+        binding = import_module(f"sioproto_{options.runtime}")
+    except ModuleNotFoundError as error:
+        sys.exit(str(error))
     client = client_bundle.find(options.client, say)
-    io = Server(fallback=Pages(PAGE, client), max_payload=MAX_PAYLOAD)
+    io = binding.Server(fallback=Pages(PAGE, client), max_payload=MAX_PAYLOAD)
     register(io)
     shown = {"0.0.0.0": "localhost", "::": "localhost"}.get(options.host, options.host)
     print(f"The chat is at http://{f'[{shown}]' if ':' in shown else shown}:{options.port}/", flush=True)

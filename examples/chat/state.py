@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hmac
 import re
+import threading
 import unicodedata
 from collections import deque
 from dataclasses import dataclass, field
@@ -63,6 +64,8 @@ class Chat:
     """The people and rooms of one server."""
 
     def __init__(self) -> None:
+        self.lock = threading.RLock()
+        """Held by whoever reads or changes the rest, where there are several threads."""
         self.people: dict[str, Person] = {}
         self.rooms: dict[str, Room] = {LOBBY: Room(LOBBY)}
 

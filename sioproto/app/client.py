@@ -90,12 +90,14 @@ class Client(RegisteringAlone, MainNamespace, Running):
             parser=make_parser(config, engine_config, loads, dumps),
             waiting=self._waiting,
             wake=runtime.wake,
-            guard=runtime.check,
+            guard=runtime.guard,
             timers=timers,
             socket_class=self.socket_class,
         )
         self._core.max_parked = max_parked
-        self._dispatcher = Dispatcher(client_steps, lone_client_step, _handled, runtime, self._report, max_parked)
+        self._dispatcher = Dispatcher(
+            client_steps, lone_client_step, _handled, runtime, self._calling, self._report, max_parked
+        )
         self._advancing = False
         self._stopping: Pending[None] | None = None
         self._first: Pending[None] | None = None
@@ -172,21 +174,23 @@ class Client(RegisteringAlone, MainNamespace, Running):
         Without ``retry`` the first attempt that fails is the last one, whatever ``reconnection`` says: waiting raises
         its ``ConnectError``. Once connected it comes back after losses just the same.
         """
-        connected = self.socket.connect()
-        if retry or connected.done:
-            return connected
-        if self._first is not None:
-            return self._first
-        first = self._first = Pending(self._waiting)
-        connected.on_done(lambda _: self._settle_first(connected))
-        return first
+        with self._runtime.guard:
+            connected = self.socket.connect()
+            if retry or connected.done:
+                return connected
+            if self._first is not None:
+                return self._first
+            first = self._first = Pending(self._waiting)
+            connected.on_done(lambda _: self._settle_first(connected))
+            return first
 
     def ended(self) -> Pending[None]:
         """Returns what is done as soon as no socket is connected, or going to be by itself; at once if none is."""
-        if self._ended is None or self._ended.done:
-            self._ended = Pending(self._waiting)
-            self._check_ended()
-        return self._ended
+        with self._runtime.guard:
+            if self._ended is None or self._ended.done:
+                self._ended = Pending(self._waiting)
+                self._check_ended()
+            return self._ended
 
     def disconnect(self) -> None:
         """Leaves the main namespace; see ``ClientSocket.disconnect``."""
@@ -227,9 +231,10 @@ class Client(RegisteringAlone, MainNamespace, Running):
 
     def drained(self) -> Pending[None]:
         """Returns what is done once the transport took everything that waited for it, or the connection ended."""
-        pending: Pending[None] = Pending(self._waiting)
-        self._core.when_drained(lambda: pending.resolve(None))
-        return pending
+        with self._runtime.guard:
+            pending: Pending[None] = Pending(self._waiting)
+            self._core.when_drained(lambda: pending.resolve(None))
+            return pending
 
     # Inputs, outputs and time: the verbs of the floors below
 
@@ -285,16 +290,17 @@ class Client(RegisteringAlone, MainNamespace, Running):
         What was queued is delivered first; what is left when the time is over is cut off. A second call may shorten the
         time, and returns the same result.
         """
-        if self._stopping is None:
-            self._stopping = Pending(self._waiting)
-            self._core.close()
-            self._advance()
-        if not self._stopping.done:
-            timer = self.timers.after(max(grace, 0.001), self._cut_off)
-            self._stopping.on_done(lambda _: cancel(timer))
-            self._check_stopped()
-            self._runtime.wake(False)
-        return self._stopping
+        with self._runtime.guard:
+            if self._stopping is None:
+                self._stopping = Pending(self._waiting)
+                self._core.close()
+                self._advance()
+            if not self._stopping.done:
+                timer = self.timers.after(max(grace, 0.001), self._cut_off)
+                self._stopping.on_done(lambda _: cancel(timer))
+                self._check_stopped()
+                self._runtime.wake(False)
+            return self._stopping
 
     def _cut_off(self) -> None:
         self._core.cut_off()
@@ -339,7 +345,7 @@ class Client(RegisteringAlone, MainNamespace, Running):
 
     def _handle(self, event: ClientEvent) -> None:
         if isinstance(event, AuthAsked):
-            self._start(flows.ask_auth(self._core, self._report, event.ticket))
+            self._start(flows.ask_auth(self._core, self._calling, self._report, event.ticket))
         elif isinstance(event, ObserverFailed):
             self._report(event.error, f"observer of {event.where}")
         elif isinstance(event, EventLost):

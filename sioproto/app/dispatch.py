@@ -20,6 +20,7 @@ from sioproto.socketio.events import DisconnectingAsked, EventReceived, SocketDi
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
 
+    from sioproto.app.calling import Calling
     from sioproto.app.runtime import Runtime
     from sioproto.app.steps import Job, Step
     from sioproto.socketio.client_socket import ClientSocket
@@ -58,6 +59,7 @@ class Dispatcher:
         lone_step: Callable[[Any], Step | None],
         done: Callable[[Any], None],
         runtime: Runtime,
+        calls: Calling,
         report: Callable[[BaseException, str], None],
         max_parked: int,
     ) -> None:
@@ -65,6 +67,8 @@ class Dispatcher:
         self._lone_step = lone_step
         self._done = done
         self._runtime = runtime
+        self._inline = runtime.inline
+        self._calls = calls
         self._report = report
         self._max_parked = max_parked
         self.running = 0
@@ -82,13 +86,13 @@ class Dispatcher:
             self._park(job)
             lane.jobs.append(job)
             return
-        step = self._lone_step(job) if self._runtime.inline else None
+        step = self._lone_step(job) if self._inline else None
         if step is not None:
             waiting = self._call_lone(job, step)
             if waiting is None:
                 return
             steps = no_steps()
-        elif self._runtime.inline:
+        elif self._inline:
             steps = self._steps(job)
             waiting = self._call_all(job, steps)
             if waiting is None:
@@ -188,11 +192,14 @@ class Dispatcher:
             raise missing(job, listener, len(args))
         if len(args) > listener.most:
             args = args[: listener.most]
-        return listener.call(*args, ack=step.reply) if listener.wants_ack else listener.call(*args)
+        if self._inline:
+            return listener.call(*args, ack=step.reply) if listener.wants_ack else listener.call(*args)
+        call = self._calls.call
+        return call(listener.call, *args, ack=step.reply) if listener.wants_ack else call(listener.call, *args)
 
     async def _settle(self, awaitable: Awaitable[Any], step: Step, job: Job) -> Exception | None:
         try:
-            self._answer(step, await awaitable)
+            self._answer(step, await self._calls.wait(awaitable))
         except Exception as error:  # a user's code: its failure is reported and stops nobody
             return self._failed(job, step, error)
         return None
@@ -200,7 +207,7 @@ class Dispatcher:
     async def _beside(self, job: Job, step: Step) -> None:
         try:
             result = self._call(job, step)
-            self._answer(step, await result if hasattr(type(result), "__await__") else result)
+            self._answer(step, await self._calls.wait(result) if hasattr(type(result), "__await__") else result)
         except Exception as error:  # a user's code: its failure is reported and stops nobody
             self._failed(job, step, error)
         finally:

@@ -1,6 +1,6 @@
 """Sequences with user code in them: each is written once, as a coroutine that any runtime can drive.
 
-``def`` and ``async def`` hooks are both welcome: what a hook returns is awaited if it can be.
+``def`` and ``async def`` hooks are both welcome; how they are called is the matter of ``Calling``.
 
 The rule not to be broken: whoever asked gets an answer. A hook that is cancelled counts as a no, and the cancellation
 goes on. Only when the coroutine itself is thrown away (``GeneratorExit``) nothing is said, as nobody runs anything any
@@ -17,6 +17,7 @@ from sioproto.errors import ConnectError, Forbidden, LocalProtocolError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sioproto.app.calling import Calling
     from sioproto.handlers import Listener
     from sioproto.pending import Pending
     from sioproto.socketio.client_socket import AuthTicket
@@ -29,13 +30,9 @@ if TYPE_CHECKING:
 NO_AUTH = "the auth could not be had"
 
 
-async def value_of(result: Any) -> Any:
-    """Returns what a hook returned, awaited if need be."""
-    return await result if hasattr(type(result), "__await__") else result
-
-
 async def connect(
     core: SocketServer,
+    calls: Calling,
     report: Callable[[BaseException, str], None],
     ticket: ConnectTicket,
     socket: Socket,
@@ -52,7 +49,7 @@ async def connect(
             return
     try:
         for middleware in middlewares:
-            await value_of(middleware.call(socket))
+            await calls.value_of(middleware.call, socket)
             if not ticket.alive:
                 return
     except ConnectError as refusal:
@@ -74,13 +71,17 @@ async def connect(
 
 
 async def allow_namespace(
-    core: SocketServer, report: Callable[[BaseException, str], None], ticket: ConnectTicket, parent: DynamicNamespace
+    core: SocketServer,
+    calls: Calling,
+    report: Callable[[BaseException, str], None],
+    ticket: ConnectTicket,
+    parent: DynamicNamespace,
 ) -> None:
     """Asks a predicate whether a name belongs to its dynamic namespace."""
     allowed = False
     try:
         rule: Callable[..., Any] = parent.rule  # type: ignore[assignment]  # a pattern never asks
-        allowed = bool(await value_of(rule(ticket.name, ticket.auth)))
+        allowed = bool(await calls.value_of(rule, ticket.name, ticket.auth))
     except Exception as error:  # a user's code: it counts as a no
         report(error, "predicate of a dynamic namespace")
     except GeneratorExit:
@@ -92,12 +93,16 @@ async def allow_namespace(
 
 
 async def allow_request(
-    core: SocketServer, report: Callable[[BaseException, str], None], hook: Callable[[Request], Any], exchange: Exchange
+    core: SocketServer,
+    calls: Calling,
+    report: Callable[[BaseException, str], None],
+    hook: Callable[[Request], Any],
+    exchange: Exchange,
 ) -> None:
     """Asks the ``allow_request`` hook whether a request may open a session."""
     refusal: str | None = None
     try:
-        if await value_of(hook(exchange.request)) is False:
+        if await calls.value_of(hook, exchange.request) is False:
             refusal = "Forbidden"
     except Forbidden as error:
         refusal = error.message
@@ -114,6 +119,7 @@ async def allow_request(
 
 async def answer_foreign(
     core: SocketServer,
+    calls: Calling,
     report: Callable[[BaseException, str], None],
     fallback: Listener | None,
     exchange: Exchange,
@@ -123,7 +129,7 @@ async def answer_foreign(
     response: Response | None = None
     if fallback is not None:
         try:
-            response = await value_of(fallback.call(*fallback.fit((exchange.request, body))))
+            response = await calls.value_of(fallback.call, *fallback.fit((exchange.request, body)))
             if response is not None and not isinstance(response, Response):
                 raise TypeError(f"fallback returned {type(response).__name__} instead of a Response or None")
         except Exception as error:  # a user's code: the client learns nothing of it
@@ -144,14 +150,16 @@ def failure() -> Response:
     return Response(500, [("Content-Type", "text/plain; charset=utf-8")], b"Internal Server Error")
 
 
-async def ask_auth(core: SocketClient, report: Callable[[BaseException, str], None], ticket: AuthTicket) -> None:
+async def ask_auth(
+    core: SocketClient, calls: Calling, report: Callable[[BaseException, str], None], ticket: AuthTicket
+) -> None:
     """Asks the application for the ``auth`` of one attempt to connect, and sends CONNECT with it.
 
     Raising ``ConnectError`` gives the attempt up with that error.
     """
     try:
         ask: Callable[[], Any] = ticket.socket.auth  # type: ignore[assignment]  # a dict never asks
-        core.answer_auth(ticket, await value_of(ask()))
+        core.answer_auth(ticket, await calls.value_of(ask))
     except ConnectError as refusal:
         core.refuse_auth(ticket, refusal)
     except Exception as error:  # a user's code: its failure is reported and stops nobody

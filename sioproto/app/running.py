@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from sioproto.app import flows
+from sioproto.app.calling import calling
 from sioproto.pending import Pending, Reporting
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ class Running:
         self._on_error = on_error
         self._waiting = Reporting(runtime, self._report)
         """How a ``Pending`` is waited for."""
+        self._calling = calling(runtime)
+        """How user code is called."""
 
     @property
     @abstractmethod
@@ -38,10 +40,10 @@ class Running:
 
     def sleep(self, seconds: float) -> Pending[None]:
         """Returns what is done after that many seconds: ``await io.sleep(1)`` in a handler or a spawned function."""
-        self._runtime.check()
         pending: Pending[None] = Pending(self._waiting)
-        self.timers.after(max(0.0, seconds), lambda: resolve(pending))
-        self._runtime.wake(False)
+        with self._runtime.guard:
+            self.timers.after(max(0.0, seconds), lambda: resolve(pending))
+            self._runtime.wake(False)
         return pending
 
     def spawn(self, function: Callable[..., Any], *args: Any) -> None:
@@ -49,8 +51,8 @@ class Running:
 
         What it raises goes to ``on_error``. The end does not wait for it: it may be a loop for ever.
         """
-        self._runtime.check()
-        self._runtime.start(self._spawned(function, args))
+        with self._runtime.guard:
+            self._runtime.start(self._spawned(function, args))
 
     def _start(self, run: Coroutine[Any, Any, None]) -> None:
         self._dispatcher.running += 1
@@ -66,7 +68,7 @@ class Running:
 
     async def _spawned(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
         try:
-            await flows.value_of(function(*args))
+            await self._calling.value_of(function, *args)
         except Exception as error:  # a user's code: its failure is reported and stops nobody
             self._report(error, f"spawned {getattr(function, '__qualname__', 'function')}")
 

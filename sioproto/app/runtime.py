@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from sioproto.environment import Environment
+    from sioproto.guard import Guard
 
 
 class Runtime(Waiting, Protocol):
@@ -21,7 +22,10 @@ class Runtime(Waiting, Protocol):
     environment: Environment
 
     inline: bool
-    """Whether a plain ``def`` handler may be called right where its event is taken from the core."""
+    """Whether a plain ``def`` handler may be called right where its event is taken from the core. Without it, all user
+    code runs in coroutines that are started, and never with the guard held, but for what has to be seen in place:
+    observers, ``new_namespace``, ``on_error`` and callbacks of a ``Pending``, which have to be short.
+    """
 
     def wake(self, urgent: bool) -> None:
         """Output is ready, or a deadline may have moved. Callable from any synchronous code, also from within a
@@ -31,12 +35,21 @@ class Runtime(Waiting, Protocol):
         """
         ...
 
-    def check(self) -> None:
-        """Raises ``LocalProtocolError`` unless the caller is where the core lives: in the thread of its event loop."""
+    @property
+    def guard(self) -> Guard:
+        """What every command enters. On an event loop entering it raises ``LocalProtocolError`` unless the caller is
+        in the thread of that loop; with threads it is a lock that its holder may enter again.
+
+        Where it is a lock, whoever drives the core holds it around all inputs, outputs and time.
+        """
         ...
 
     def start(self, run: Coroutine[Any, Any, None]) -> None:
-        """Runs a coroutine of user code beside everything else, in this runtime's way."""
+        """Runs a coroutine of user code beside everything else, in this runtime's way.
+
+        Without ``inline`` the guard is held around each of its steps, and around ``close`` and ``throw``; it is let go
+        in there where user code has its turn.
+        """
         ...
 
     def report(self, error: BaseException, where: str) -> None:

@@ -110,7 +110,7 @@ class Server(RegisteringWithSocket, MainNamespace, Sending, Running):
             ),
             waiting=self._waiting,
             wake=runtime.wake,
-            guard=runtime.check,
+            guard=runtime.guard,
             asks_requests=allow_request is not None,
             generate_id=generate_id,
             bundle=bundle,
@@ -118,7 +118,9 @@ class Server(RegisteringWithSocket, MainNamespace, Sending, Running):
             store=recovery_store,
             timers=timers,
         )
-        self._dispatcher = Dispatcher(server_steps, lone_server_step, self._handled, runtime, self._report, max_parked)
+        self._dispatcher = Dispatcher(
+            server_steps, lone_server_step, self._handled, runtime, self._calling, self._report, max_parked
+        )
         self._advancing = False
         self._stopping: Pending[None] | None = None
         self._closing = False
@@ -143,9 +145,10 @@ class Server(RegisteringWithSocket, MainNamespace, Sending, Running):
     def of(self, name: re.Pattern[str] | Callable[..., Any]) -> DynamicNamespace: ...
     def of(self, name: Any, namespace_class: Any = None) -> Any:
         """Returns a namespace, made at the first call; see ``SocketServer.of`` for patterns, predicates and classes."""
-        namespace = self._core.of(name, namespace_class) if namespace_class else self._core.of(name)
-        self._advance()
-        return namespace
+        with self._runtime.guard:
+            namespace = self._core.of(name, namespace_class) if namespace_class else self._core.of(name)
+            self._advance()
+            return namespace
 
     # Handlers of the main namespace
 
@@ -253,16 +256,17 @@ class Server(RegisteringWithSocket, MainNamespace, Sending, Running):
         delivered and the transports are closed, which tells stock clients to come back elsewhere. What is left when
         the time is over is cut off. A second call may shorten the time, and returns the same result.
         """
-        if self._stopping is None:
-            self._stopping = Pending(self._waiting)
-            self._core.stop_accepting()
-        if not self._stopping.done:
-            after = self._core.timers.after
-            timers = after(max(grace / 2, 0.001), self._close_all), after(max(grace, 0.002), self._cut_off)
-            self._stopping.on_done(lambda _: cancel(*timers))
-            self._check_stopped()
-            self._runtime.wake(False)
-        return self._stopping
+        with self._runtime.guard:
+            if self._stopping is None:
+                self._stopping = Pending(self._waiting)
+                self._core.stop_accepting()
+            if not self._stopping.done:
+                after = self._core.timers.after
+                timers = after(max(grace / 2, 0.001), self._close_all), after(max(grace, 0.002), self._cut_off)
+                self._stopping.on_done(lambda _: cancel(*timers))
+                self._check_stopped()
+                self._runtime.wake(False)
+            return self._stopping
 
     def _close_all(self) -> None:
         if not self._closing:
@@ -304,12 +308,18 @@ class Server(RegisteringWithSocket, MainNamespace, Sending, Running):
         if isinstance(event, ConnectAsked):
             self._connect(event)
         elif isinstance(event, NamespaceAsked):
-            self._start(flows.allow_namespace(self._core, self._report, event.ticket, event.parent))
+            self._start(flows.allow_namespace(self._core, self._calling, self._report, event.ticket, event.parent))
         elif isinstance(event, ForeignRequest):
-            self._start(flows.answer_foreign(self._core, self._report, self._fallback, event.exchange, event.body))
+            self._start(
+                flows.answer_foreign(
+                    self._core, self._calling, self._report, self._fallback, event.exchange, event.body
+                )
+            )
         elif isinstance(event, RequestAsked):
             if self._allow_request is not None:
-                self._start(flows.allow_request(self._core, self._report, self._allow_request, event.exchange))
+                self._start(
+                    flows.allow_request(self._core, self._calling, self._report, self._allow_request, event.exchange)
+                )
         elif isinstance(event, NamespaceCreated):
             for listener in self.sockets.lifecycle_listeners("new_namespace"):
                 self._tell_created(listener, event.namespace)
@@ -331,9 +341,9 @@ class Server(RegisteringWithSocket, MainNamespace, Sending, Running):
             idle = self._dispatcher.when_idle(previous.lane)
             timer = self.timers.after(self._core.config.disconnecting_timeout, lambda: resolve(idle))
             idle.on_done(lambda _: timer.cancel())
-            self._start(flows.connect(self._core, self._report, ticket, socket, middlewares, idle))
+            self._start(flows.connect(self._core, self._calling, self._report, ticket, socket, middlewares, idle))
         elif middlewares:
-            self._start(flows.connect(self._core, self._report, ticket, socket, middlewares))
+            self._start(flows.connect(self._core, self._calling, self._report, ticket, socket, middlewares))
         else:
             self._core.accept(ticket)
 
@@ -351,4 +361,4 @@ class Server(RegisteringWithSocket, MainNamespace, Sending, Running):
             self._report(error, "new_namespace")
         else:
             if hasattr(type(result), "__await__"):
-                self._start(self._spawned(flows.value_of, (result,)))
+                self._start(self._spawned(lambda: result, ()))

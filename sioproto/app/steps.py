@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from sioproto.event import AnyEvent
+    from sioproto.guard import Guard
     from sioproto.socketio.socket import Socket
 
 ServerJob = SocketConnected | EventReceived | DecodeFailed | DisconnectingAsked | SocketDisconnected
@@ -70,6 +71,11 @@ class ConnectionAnswers:
     def __init__(self, socket: ClientSocket, connection: int) -> None:
         self._socket = socket
         self._connection = connection
+
+    @property
+    def guard(self) -> Guard:
+        """What commands enter."""
+        return self._socket.client.guard
 
     def acknowledge(self, ack_id: int, args: Sequence[Any]) -> bool:
         """Answers an event. Returns False when that connection is gone."""

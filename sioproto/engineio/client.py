@@ -29,6 +29,7 @@ from sioproto.engineio.payload import decode_packet
 from sioproto.engineio.transport import Transport
 from sioproto.errors import LocalProtocolError, RemoteProtocolError
 from sioproto.frame import Frame
+from sioproto.guard import ANYWHERE
 from sioproto.timers import Timers
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from sioproto.engineio.origin import Origin
     from sioproto.engineio.request import Response
     from sioproto.environment import Environment
+    from sioproto.guard import Guard
 
 PONG = (Frame(PacketType.PONG),)
 
@@ -54,15 +56,14 @@ class EngineClient(Observed):
     """One connection to a server, across its transports, from ``begin()`` to its ``EngineClosed``; never used again.
 
     The server is at ``url``. ``wake(urgent)`` is called, from within whatever call caused it, when output is there to
-    be taken; a driver that takes after each call anyway needs none. ``guard()`` raises when a command is given from a
-    place where the core does not live. ``jar`` keeps cookies over several connections, if ``config`` wants them kept;
-    ``transports`` are tried instead of those of ``config``. Raises ``LocalProtocolError`` for a path, a query, header
-    fields or subprotocols that could not be sent.
+    be taken; a driver that takes after each call anyway needs none. Commands enter ``guard``. ``jar`` keeps cookies
+    over several connections, if ``config`` wants them kept; ``transports`` are tried instead of those of ``config``.
+    Raises ``LocalProtocolError`` for a path, a query, header fields or subprotocols that could not be sent.
     """
 
     __slots__ = (
-        "_begun", "_events", "_guard", "_jar", "carriers", "client", "config", "dialed",
-        "environment", "id", "life", "link", "open", "opened", "opening", "origin", "outbox", "paused",
+        "_begun", "_events", "_jar", "carriers", "client", "config", "dialed",
+        "environment", "guard", "id", "life", "link", "open", "opened", "opening", "origin", "outbox", "paused",
         "ping_interval", "ping_timeout", "polling", "probe", "refusal", "requests", "server_max_payload", "timers",
         "upgraded", "watch",
     )  # fmt: skip
@@ -78,7 +79,7 @@ class EngineClient(Observed):
         *,
         timers: Timers | None = None,
         wake: Callable[[bool], None] | None = None,
-        guard: Callable[[], None] | None = None,
+        guard: Guard = ANYWHERE,
         jar: CookieJar | None = None,
         transports: tuple[TransportName, ...] | None = None,
     ) -> None:
@@ -120,7 +121,7 @@ class EngineClient(Observed):
         self.client: Any = None
         """A slot for the floor above."""
         self._begun = False
-        self._guard = guard
+        self.guard = guard
         self._events: list[EngineClientEvent] = []
 
     # What a user may look at
@@ -184,11 +185,11 @@ class EngineClient(Observed):
 
     def begin(self) -> None:
         """Asks for a session. Raises ``LocalProtocolError`` when it did before."""
-        self._check_place()
-        if self._begun or self.life.ended:
-            raise LocalProtocolError("this connection was begun already: make a new EngineClient for each one")
-        self._begun = True
-        self.opening.ask()
+        with self.guard:
+            if self._begun or self.life.ended:
+                raise LocalProtocolError("this connection was begun already: make a new EngineClient for each one")
+            self._begun = True
+            self.opening.ask()
 
     def send(self, data: str | bytes, compress: bool = True) -> bool:
         """Sends one message. Returns False, and sends nothing, unless the connection is open.
@@ -196,8 +197,8 @@ class EngineClient(Observed):
         Raises ``LocalProtocolError`` for what is no message: neither text nor bytes, or text with a lone surrogate.
         """
         frame = message_frame(data, compress)
-        self._check_place()
-        return self.write((frame,))
+        with self.guard:
+            return self.write((frame,))
 
     def write(self, frames: Sequence[Frame]) -> bool:
         """Queues encoded packets, next to each other and in order. Returns False unless the connection is open.
@@ -222,37 +223,40 @@ class EngineClient(Observed):
         server is told, at most ``close_timeout`` seconds. Meanwhile nothing more is sent or received. ``discard`` ends
         it at once, as does closing one that is not open yet.
         """
-        self._check_place()
-        self.life.step(ClientInput.DISCARD if discard else ClientInput.CLOSE)
+        with self.guard:
+            self.life.step(ClientInput.DISCARD if discard else ClientInput.CLOSE)
 
     def lose_network(self) -> None:
         """Ends the connection at once, for a program that knows of the loss before a time-out tells it."""
-        self._check_place()
-        self.life.step(ClientInput.NETWORK_LOST)
+        with self.guard:
+            self.life.step(ClientInput.NETWORK_LOST)
 
     def when_drained(self, call: Callable[[], object]) -> None:
         """Calls ``call()`` once the transport took what was queued, or at the end; at once if nothing waits."""
-        if self.open and self.outbox.queued:
-            self.outbox.when_drained(call)
-        else:
-            call()
+        with self.guard:
+            if self.open and self.outbox.queued:
+                self.outbox.when_drained(call)
+            else:
+                call()
 
     def pause(self) -> None:
         """Stops reading from the server; no ping can be overdue meanwhile, because it is we who do not listen."""
-        if not self.paused and self.open:
-            self.paused = True
-            self.read(False)
-            self.watch.stop()
+        with self.guard:
+            if not self.paused and self.open:
+                self.paused = True
+                self.read(False)
+                self.watch.stop()
 
     def resume(self) -> None:
         """Reads again."""
-        if not self.paused:
-            return
-        self.paused = False
-        if self.open:
-            self.read(True)
-            self.watch.start()
-            self.polling.resume()
+        with self.guard:
+            if not self.paused:
+                return
+            self.paused = False
+            if self.open:
+                self.read(True)
+                self.watch.start()
+                self.polling.resume()
 
     # Inputs
 
@@ -417,7 +421,3 @@ class EngineClient(Observed):
         elif fetch is self.polling.post:
             self.polling.finish(fetch)
             self.life.step(ClientInput.POST_FAILED, POST_ERROR + text)
-
-    def _check_place(self) -> None:
-        if self._guard is not None:
-            self._guard()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sioproto.frame import Frame
+    from sioproto.guard import Guard
 
 C = TypeVar("C", bound="Callable[..., Any]")
 
@@ -41,6 +42,8 @@ class Observed:
     __slots__ = ("_observers",)
     observable: ClassVar[tuple[str, ...]] = SESSION_EVENTS
     """The events that there are."""
+    guard: Guard
+    """What commands enter."""
 
     def __init__(self) -> None:
         self._observers: Observers | None = None
@@ -70,17 +73,19 @@ class Observed:
 
     def off(self, event: str, call: Callable[..., Any] | None = None) -> None:
         """Takes back one observer, or all of an event."""
-        if self._observers is not None:
-            self._observers.remove(canonical(event), call)
+        with self.guard:
+            if self._observers is not None:
+                self._observers.remove(canonical(event), call)
 
     def report(self, error: Exception, where: str) -> None:
         """Takes what an observer raised."""
         raise NotImplementedError
 
     def _observe(self, event: str, call: Any, *, once: bool) -> Any:
-        if self._observers is None:
-            self._observers = Observers(self.observable, self.report)
-        return self._observers.add(canonical(event), call, once)
+        with self.guard:
+            if self._observers is None:
+                self._observers = Observers(self.observable, self.report, self.guard)
+            return self._observers.add(canonical(event), call, once)
 
     def notify(self, event: str, *args: Any) -> None:
         if self._observers is not None:

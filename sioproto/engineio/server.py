@@ -20,6 +20,7 @@ from sioproto.engineio.opening import Opening
 from sioproto.engineio.request import Exchange, Request, Response
 from sioproto.engineio.states import Input
 from sioproto.errors import LocalProtocolError
+from sioproto.guard import ANYWHERE
 from sioproto.handlers import Observers
 from sioproto.timers import Timers
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from sioproto.engineio.request import Headers
     from sioproto.engineio.session import Session
     from sioproto.environment import Environment
+    from sioproto.guard import Guard
 
     Middleware = Callable[[Request, Headers], Response | None]
 
@@ -47,7 +49,7 @@ class EngineServer:
     ``wake(urgent)`` is called, from within whatever call caused it, when output is there to be taken; a driver that
     takes after each call anyway needs none. ``asks_requests`` makes each handshake a question, ``RequestAsked``.
     ``generate_id(request)`` makes session ids instead of the environment; ``bundle`` is the JavaScript client to
-    serve.
+    serve. Commands enter ``guard``.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class EngineServer:
         *,
         timers: Timers | None = None,
         wake: Callable[[bool], None] | None = None,
-        guard: Callable[[], None] | None = None,
+        guard: Guard = ANYWHERE,
         asks_requests: bool = False,
         generate_id: Callable[[Request], str] | None = None,
         bundle: Bundle | None = None,
@@ -71,13 +73,13 @@ class EngineServer:
         self._bundle = bundle
         self._intercepts = bundle is not None
         self._middlewares: list[Middleware] = []
-        self.guard: Callable[[], None] = guard or _anywhere
-        """Raises when a command is given from a place where the core does not live, such as a foreign thread."""
+        self.guard = guard
+        """What commands enter: it refuses a foreign thread, or lets in one at a time."""
         self._wake = wake
         self._events: list[EngineEvent] = []
         self._dirty: list[Session] = []
         self._carriers: list[Exchange | Link] = []
-        self.observers = Observers(ENGINE_EVENTS, self.report)
+        self.observers = Observers(ENGINE_EVENTS, self.report, guard)
         self.ping_lane = self.timers.lane(config.ping_interval, "ping", _ping_due)
         self.pong_lane = self.timers.lane(config.ping_timeout, "pong", self._pong_overdue)
         self.upgrade_lane = self.timers.lane(config.upgrade_timeout, "upgrade", _upgrade_overdue)
@@ -117,11 +119,12 @@ class EngineServer:
         It may add to ``headers``, which go out with the answer, or return a ``Response``, which is the answer. Raising
         refuses the request with HTTP 400 and code 3. It may not wait; what has to belongs into ``allow_request``.
         """
-        if inspect.iscoroutinefunction(middleware):
-            raise LocalProtocolError("an engine middleware may not wait: use a plain function")
-        self._middlewares.append(middleware)
-        self._intercepts = True
-        return middleware
+        with self.guard:
+            if inspect.iscoroutinefunction(middleware):
+                raise LocalProtocolError("an engine middleware may not wait: use a plain function")
+            self._middlewares.append(middleware)
+            self._intercepts = True
+            return middleware
 
     # Inputs
 
@@ -230,16 +233,18 @@ class EngineServer:
 
         Returns False when the question is dead because the client went away or waited too long.
         """
-        return self._opening.answer(exchange, refusal)
+        with self.guard:
+            return self._opening.answer(exchange, refusal)
 
     def answer_foreign(self, exchange: Exchange, response: Response) -> bool:
         """Answers a request that is not Engine.IO's. Returns False when it has an answer or its client went away."""
-        if not exchange.foreign:
-            raise LocalProtocolError("this exchange belongs to Engine.IO and is answered by it")
-        if exchange.response is not None:
-            return False
-        self._put(exchange, response)
-        return True
+        with self.guard:
+            if not exchange.foreign:
+                raise LocalProtocolError("this exchange belongs to Engine.IO and is answered by it")
+            if exchange.response is not None:
+                return False
+            self._put(exchange, response)
+            return True
 
     # Outputs
 
@@ -282,10 +287,11 @@ class EngineServer:
 
     def close(self, discard: bool = True) -> None:
         """Takes no new sessions and closes all there are with ``"forced close"``."""
-        self.accepting = False
-        self._opening.close()
-        for session in list(self.sessions.values()):
-            session.close(discard)
+        with self.guard:
+            self.accepting = False
+            self._opening.close()
+            for session in list(self.sessions.values()):
+                session.close(discard)
 
     # For sessions
 
@@ -399,7 +405,3 @@ def _noop_due(session: Session, _: float) -> None:
 
 def _close_overdue(session: Session, _: float) -> None:
     session.step(Input.CLOSE_OVERDUE)
-
-
-def _anywhere() -> None:
-    """Nobody minds where a command comes from."""

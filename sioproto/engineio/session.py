@@ -49,9 +49,8 @@ class Session(Observed):
     """
 
     __slots__ = (
-        "_close_timer", "_drained", "_queued", "_server", "base64", "client", "dirty", "heartbeat", "id",
-        "link", "open", "outbox", "paused", "polling", "probe", "remote_address", "request", "state",
-        "upgraded",
+        "_close_timer", "_drained", "_queued", "_server", "base64", "client", "dirty", "guard", "heartbeat", "id",
+        "link", "open", "outbox", "paused", "polling", "probe", "remote_address", "request", "state", "upgraded",
     )  # fmt: skip
     protocol = 4
     """The revision of Engine.IO that the client speaks."""
@@ -59,6 +58,7 @@ class Session(Observed):
     def __init__(self, server: EngineServer, sid: str, request: Request) -> None:
         super().__init__()
         self._server = server
+        self.guard = server.guard
         self.id = sid
         """The session id: a secret between the two sides, never a socket's id."""
         self.request = request
@@ -67,16 +67,14 @@ class Session(Observed):
         """Where that came from; what proxies say of it counts only if they are trusted."""
         self.state = State.WEBSOCKET if request.upgrade else State.POLLING
         self.open = True
-        self.upgraded = False
+        self.upgraded = self.paused = self.dirty = False
         self.base64 = wants_base64(request)
-        self.paused = False
         self.link: Link | None = None
         self.probe: Probe | None = None
         """The upgrade that is under way, if there is one."""
         self.polling = Polling(server, self)
         self.heartbeat = Heartbeat(self)
         self.outbox: list[Frame] = []
-        self.dirty = False
         self.client: Any = None
         """A slot for the floor above."""
         self._queued = 0
@@ -131,8 +129,8 @@ class Session(Observed):
         Raises ``LocalProtocolError`` for what is no message: neither text nor bytes, or text with a lone surrogate.
         """
         frame = message_frame(data, compress)
-        self._server.guard()
-        return self.write((frame,))
+        with self.guard:
+            return self.write((frame,))
 
     def write(self, frames: Sequence[Frame]) -> bool:
         """Queues encoded packets, next to each other and in order. Returns False unless the session is open."""
@@ -158,32 +156,33 @@ class Session(Observed):
         What was queued is delivered first: at once where the transport takes it, else as soon as it does, at most
         ``polling_close_timeout`` seconds. Meanwhile nothing more is sent or received. ``discard`` ends it at once.
         """
-        self._server.guard()
-        self.step(Input.DISCARD if discard else Input.CLOSE)
+        with self.guard:
+            self.step(Input.DISCARD if discard else Input.CLOSE)
 
     def when_drained(self, call: Callable[[], object]) -> None:
         """Calls ``call()`` once the transport took what was queued, or the session ended; at once if nothing waits."""
-        if self.open and self._queued:
-            self._drained = [*(self._drained or ()), call]
-        else:
-            call()
+        with self.guard:
+            if self.open and self._queued:
+                self._drained = [*(self._drained or ()), call]
+            else:
+                call()
 
     def pause(self) -> None:
         """Stops reading from the peer. Pings go on, but no pong is overdue, because it is we who do not listen."""
-        if not self.paused and self.open:
-            self.paused = True
-            self._read(False)
+        with self.guard:
+            if not self.paused and self.open:
+                self.paused = True
+                self._read(False)
 
     def resume(self) -> None:
         """Reads again."""
-        if not self.paused:
-            return
-        self.paused = False
-        if not self.open:
-            return
-        self._read(True)
-        self.heartbeat.resume(self._server.pong_lane)
-        self.polling.resume()
+        with self.guard:
+            if self.paused:
+                self.paused = False
+                if self.open:
+                    self._read(True)
+                    self.heartbeat.resume(self._server.pong_lane)
+                    self.polling.resume()
 
     # Inputs
 

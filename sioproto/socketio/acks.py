@@ -14,6 +14,7 @@ from sioproto.errors import AckTimeout, Disconnected
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
+    from sioproto.guard import Guard
     from sioproto.pending import Pending
     from sioproto.socketio.socket import Socket
     from sioproto.timers import Timer, Timers
@@ -217,6 +218,11 @@ def ack_overdue(ack: SocketAck, _: float) -> None:
 class Answering(Protocol):
     """Whoever can send an acknowledgement."""
 
+    @property
+    def guard(self) -> Guard:
+        """What commands enter."""
+        ...
+
     def acknowledge(self, ack_id: int, args: Sequence[Any]) -> bool:
         """Answers an event. Returns False when the socket is gone."""
         ...
@@ -237,8 +243,9 @@ class Ack:
 
     def __call__(self, *args: Any) -> bool:
         """Sends the answer. Returns False, and sends nothing, if it was answered before or the socket is gone."""
-        if self.called:
-            return False
-        sent = self._socket.acknowledge(self._ack_id, args)
-        self.called = True
-        return sent
+        with self._socket.guard:
+            if self.called:
+                return False
+            sent = self._socket.acknowledge(self._ack_id, args)
+            self.called = True
+            return sent

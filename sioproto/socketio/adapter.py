@@ -249,7 +249,7 @@ class MemoryAdapter(Adapter):
 
     def on(self, event: str, call: Any = None) -> Any:
         if self._observers is None:
-            self._observers = Observers(ROOM_EVENTS, self._namespace.server.engine.report)
+            self._observers = Observers(ROOM_EVENTS, self._namespace.server.engine.report, self._namespace.guard)
         return self._observers.add(event, call)
 
     def _leave(self, socket: Socket, room: str) -> None:

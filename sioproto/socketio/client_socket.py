@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from sioproto.engineio.client import EngineClient
     from sioproto.event import AnyEvent
+    from sioproto.guard import Guard
     from sioproto.socketio.adapter import Flags
     from sioproto.socketio.client_events import ClientReason
     from sioproto.socketio.packet import Packet
@@ -143,6 +144,10 @@ class ClientSocket(Emitting[EmitOperator]):
         return self.state is not ClientSocketState.IDLE
 
     @property
+    def guard(self) -> Guard:
+        return self.client.guard
+
+    @property
     def recovered(self) -> bool:
         """Whether the latest connection continues the one before: same id, same rooms, nothing missed."""
         return self._recovering.recovered
@@ -161,21 +166,21 @@ class ClientSocket(Emitting[EmitOperator]):
         attempt is made, and ``Disconnected`` when ``disconnect`` is called first, or the client was closed.
         """
         client = self.client
-        client.guard()
-        pending: Pending[None] = Pending(client.waiting)
-        if client.closing:
-            pending.reject(Disconnected())
-            return pending
-        if self.connected:
-            pending.resolve(None)
-            return pending
-        if self._waiting is None:
-            self._waiting = pending
-        waiting = self._waiting
-        if not self.active:
-            self.state = ClientSocketState.AWAY
-            client.open_for(self)  # which may settle it in place
-        return waiting
+        with client.guard:
+            pending: Pending[None] = Pending(client.waiting)
+            if client.closing:
+                pending.reject(Disconnected())
+                return pending
+            if self.connected:
+                pending.resolve(None)
+                return pending
+            if self._waiting is None:
+                self._waiting = pending
+            waiting = self._waiting
+            if not self.active:
+                self.state = ClientSocketState.AWAY
+                client.open_for(self)  # which may settle it in place
+            return waiting
 
     def disconnect(self) -> None:
         """Leaves the namespace, and does not come back by itself; the last one to leave closes the connection.
@@ -185,18 +190,18 @@ class ClientSocket(Emitting[EmitOperator]):
         that were on their way may reach it: the protocol does not tell the two stays in a namespace apart.
         """
         client = self.client
-        client.guard()
-        if not self.active:
-            return
-        # A server that has not let it in yet knows nobody who could leave; see ``_receive_late``.
-        if self.connected:
-            client.write(client.parser.encode_disconnect(self.name))
-        self.left = self.connection
-        waiting, self._waiting = self._waiting, None
-        self._leave("io client disconnect", None, ClientSocketState.IDLE)
-        if waiting is not None:
-            waiting.reject(Disconnected())
-        client.close_if_unused()
+        with client.guard:
+            if not self.active:
+                return
+            # A server that has not let it in yet knows nobody who could leave; see ``_receive_late``.
+            if self.connected:
+                client.write(client.parser.encode_disconnect(self.name))
+            self.left = self.connection
+            waiting, self._waiting = self._waiting, None
+            self._leave("io client disconnect", None, ClientSocketState.IDLE)
+            if waiting is not None:
+                waiting.reject(Disconnected())
+            client.close_if_unused()
 
     # For the floors around
 
@@ -211,14 +216,14 @@ class ClientSocket(Emitting[EmitOperator]):
     def emit_flagged(self, flags: Flags, event: str | AnyEvent, args: tuple[Any, ...]) -> None:
         """Sends an event the way the flags say, or lets it wait for a connection."""
         name = name_of(event)
-        self.client.guard()
-        self._sender.emit(flags, (name, *args))
+        with self.client.guard:
+            self._sender.emit(flags, (name, *args))
 
     def emit_with_ack_flagged(self, flags: Flags, event: str | AnyEvent, args: tuple[Any, ...]) -> Pending[Any]:
         """Sends an event that is to be acknowledged, the way the flags say."""
         name = name_of(event)
-        self.client.guard()
-        return self._sender.ask(flags, (name, *args))
+        with self.client.guard:
+            return self._sender.ask(flags, (name, *args))
 
     def acknowledge(self, ack_id: int, args: Sequence[Any], connection: int) -> bool:
         """Answers an event of the server. Returns False when the connection that it came by is gone, unless a recovered

@@ -99,17 +99,20 @@ class Emitting(RegisteringAlone, Listening, Generic[Op]):
         It is called in place, when the event is handed to the connection, and may neither wait nor call back into the
         core. On a server it sees volatile events that are dropped, too.
         """
-        self._outgoing = (*self._outgoing, observer_of("outgoing events", observer))
-        return observer
+        with self.guard:
+            self._outgoing = (*self._outgoing, observer_of("outgoing events", observer))
+            return observer
 
     def prepend_any_outgoing(self, observer: M) -> M:
         """Like ``on_any_outgoing``, before all others."""
-        self._outgoing = (observer_of("outgoing events", observer), *self._outgoing)
-        return observer
+        with self.guard:
+            self._outgoing = (observer_of("outgoing events", observer), *self._outgoing)
+            return observer
 
     def off_any_outgoing(self, observer: Callable[..., Any] | None = None) -> None:
         """Removes one observer of what is sent, or all of them."""
-        self._outgoing = () if observer is None else without(self._outgoing, observer)
+        with self.guard:
+            self._outgoing = () if observer is None else without(self._outgoing, observer)
 
     def any_outgoing_listeners(self) -> tuple[Callable[..., Any], ...]:
         """Returns the observers of what is sent."""

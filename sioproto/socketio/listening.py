@@ -7,6 +7,7 @@ sends an event called ``connection`` or ``error`` reaches only a handler that as
 from __future__ import annotations
 
 import inspect
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from sioproto.errors import LocalProtocolError, ReservedEventError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sioproto.event import AnyEvent
+    from sioproto.guard import Guard
 
 H = TypeVar("H", bound="Callable[..., Any]")
 
@@ -39,13 +41,19 @@ class Listening(Registering):
         self._wire: Handlers | None = None
         self._any: tuple[Listener, ...] = ()
 
+    @property
+    @abstractmethod
+    def guard(self) -> Guard:
+        """What commands enter."""
+
     def off(self, event: str | AnyEvent, handler: Callable[..., Any] | None = None, *, wire: bool = False) -> None:
         """Removes one handler of an event, or all of them. What is not there is ignored."""
-        if isinstance(event, Event):
-            event, wire = event.name, True
-        table = self._wire if wire or event not in self.LIFECYCLE else self._lifecycle
-        if table is not None:
-            table.remove(event if wire else self._canonical(event), handler)
+        with self.guard:
+            if isinstance(event, Event):
+                event, wire = event.name, True
+            table = self._wire if wire or event not in self.LIFECYCLE else self._lifecycle
+            if table is not None:
+                table.remove(event if wire else self._canonical(event), handler)
 
     def on_any(self, handler: H) -> H:
         """Registers a catch-all, as a decorator or called: it gets the name and the arguments of every event of a
@@ -53,17 +61,20 @@ class Listening(Registering):
 
         It runs before socket middlewares and handlers, also for events that nobody handles, and never acknowledges.
         """
-        self._any = (*self._any, Listener(handler))
-        return handler
+        with self.guard:
+            self._any = (*self._any, Listener(handler))
+            return handler
 
     def prepend_any(self, handler: H) -> H:
         """Like ``on_any``, before all others."""
-        self._any = (Listener(handler), *self._any)
-        return handler
+        with self.guard:
+            self._any = (Listener(handler), *self._any)
+            return handler
 
     def off_any(self, handler: Callable[..., Any] | None = None) -> None:
         """Removes one catch-all, or all of them. What is not there is ignored."""
-        self._any = () if handler is None else without(self._any, handler)
+        with self.guard:
+            self._any = () if handler is None else without(self._any, handler)
 
     def any_listeners(self) -> tuple[Callable[..., Any], ...]:
         """Returns the catch-alls, in the order in which they are called."""
@@ -109,9 +120,10 @@ class Listening(Registering):
         if wire or event not in self.LIFECYCLE:
             self._add_wire(event, listener)
         else:
-            if self._lifecycle is None:
-                self._lifecycle = Handlers()
-            self._lifecycle.add(self._canonical(event), listener)
+            with self.guard:
+                if self._lifecycle is None:
+                    self._lifecycle = Handlers()
+                self._lifecycle.add(self._canonical(event), listener)
         return handler
 
     def _register_declared(self, event: AnyEvent, handler: Any, *, concurrent: bool, once: bool) -> Any:
@@ -127,9 +139,10 @@ class Listening(Registering):
         return handler
 
     def _add_wire(self, event: str, listener: Listener) -> None:
-        if self._wire is None:
-            self._wire = Handlers()
-        self._wire.add(event, listener)
+        with self.guard:
+            if self._wire is None:
+                self._wire = Handlers()
+            self._wire.add(event, listener)
 
     def _canonical(self, event: str) -> str:
         return "connection" if event == "connect" and "connection" in self.LIFECYCLE else event

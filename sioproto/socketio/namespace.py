@@ -15,6 +15,7 @@ from sioproto.socketio.sending import Sending, check_server_event
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from sioproto.guard import Guard
     from sioproto.socketio.adapter import Adapter
     from sioproto.socketio.dynamic import DynamicNamespace
     from sioproto.socketio.recovery import EventLog
@@ -73,7 +74,8 @@ class Namespace(RegisteringWithSocket, Listening, Sending):
         """
         listener = Listener(middleware)
         listener.check("a middleware of a namespace", ("socket",))
-        self._middlewares.append(listener)
+        with self.guard:
+            self._middlewares.append(listener)
         return middleware
 
     def middlewares(self) -> list[Listener]:
@@ -105,6 +107,10 @@ class Namespace(RegisteringWithSocket, Listening, Sending):
         return BroadcastOperator(self)
 
     @property
+    def guard(self) -> Guard:
+        return self.server.guard
+
+    @property
     def _namespace(self) -> Namespace:
         return self
 
@@ -117,7 +123,9 @@ class Namespace(RegisteringWithSocket, Listening, Sending):
         if handler is None:
             return lambda call: self.on_server_event(event, call)
         check_server_event(event)
-        self.server_events.add(event, Listener(handler))
+        listener = Listener(handler)
+        with self.guard:
+            self.server_events.add(event, listener)
         return handler
 
     # For the floors around

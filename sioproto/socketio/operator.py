@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from sioproto.event import AnyEvent, Askable, Sendable
     from sioproto.socketio.acks import BroadcastAnswers
-    from sioproto.socketio.adapter import Adapter
     from sioproto.socketio.namespace import Namespace
     from sioproto.socketio.remote import SocketLike
     from sioproto.socketio.socket import Socket
@@ -114,7 +113,9 @@ class BroadcastOperator:
         cannot be encoded; then nobody gets anything.
         """
         name = name_of(event)
-        self._adapter().broadcast((name, *args), self._selection, self._flags)
+        namespace = self._namespace
+        with namespace.server.guard:
+            namespace.adapter.broadcast((name, *args), self._selection, self._flags)
 
     def send(self, *args: Any) -> None:
         """Emits the event ``message``."""
@@ -138,8 +139,10 @@ class BroadcastOperator:
         those of ``timeout``); that somebody is missing raises nothing. With nobody to ask it is done at once.
         """
         name = name_of(event)
-        pending: Pending[BroadcastAnswers[Any]] = Pending(self._namespace.server.waiting)
-        self._adapter().broadcast_with_ack((name, *args), self._selection, self._flags, pending)
+        namespace = self._namespace
+        pending: Pending[BroadcastAnswers[Any]] = Pending(namespace.server.waiting)
+        with namespace.server.guard:
+            namespace.adapter.broadcast_with_ack((name, *args), self._selection, self._flags, pending)
         return pending
 
     def emit_with_one_ack(self, event: str | AnyEvent, *args: Any) -> Pending[Any]:
@@ -160,33 +163,36 @@ class BroadcastOperator:
 
     def fetch_sockets(self) -> Pending[list[SocketLike]]:
         """Returns the sockets: real ones of this server, ``RemoteSocket`` snapshots of others in a cluster."""
-        pending: Pending[list[SocketLike]] = Pending(self._namespace.server.waiting)
-        self._adapter().fetch_sockets(self._selection, self._flags, pending)
+        namespace = self._namespace
+        pending: Pending[list[SocketLike]] = Pending(namespace.server.waiting)
+        with namespace.server.guard:
+            namespace.adapter.fetch_sockets(self._selection, self._flags, pending)
         return pending
 
     def count_sockets(self) -> Pending[int]:
         """Returns how many they are."""
-        pending: Pending[int] = Pending(self._namespace.server.waiting)
-        self._adapter().count_sockets(self._selection, self._flags, pending)
+        namespace = self._namespace
+        pending: Pending[int] = Pending(namespace.server.waiting)
+        with namespace.server.guard:
+            namespace.adapter.count_sockets(self._selection, self._flags, pending)
         return pending
 
     def sockets_join(self, *rooms: str) -> None:
         """Makes all of them enter rooms."""
         check_rooms(rooms)
-        self._adapter().add_sockets(self._selection, self._flags, rooms)
+        with self._namespace.server.guard:
+            self._namespace.adapter.add_sockets(self._selection, self._flags, rooms)
 
     def sockets_leave(self, *rooms: str) -> None:
         """Makes all of them leave rooms."""
         check_rooms(rooms)
-        self._adapter().delete_sockets(self._selection, self._flags, rooms)
+        with self._namespace.server.guard:
+            self._namespace.adapter.delete_sockets(self._selection, self._flags, rooms)
 
     def disconnect_sockets(self, close: bool = False) -> None:
         """Disconnects all of them; see ``Socket.disconnect``."""
-        self._adapter().disconnect_sockets(self._selection, self._flags, close)
-
-    def _adapter(self) -> Adapter:
-        self._namespace.server.guard()
-        return self._namespace.adapter
+        with self._namespace.server.guard:
+            self._namespace.adapter.disconnect_sockets(self._selection, self._flags, close)
 
     def _with(self, selection: Selection) -> BroadcastOperator:
         return BroadcastOperator(self._namespace, selection, self._flags)

@@ -53,7 +53,7 @@ class Reconnecting:
         Requests(client.origin, engine_config, environment, None)
         self._jar = CookieJar(environment.wall, engine_config.max_cookies) if engine_config.cookie_jar else None
         self._backoff = Backoff(client.config, environment.jitter)
-        self._observers = Observers((*OWN_EVENTS, *ENGINE_EVENTS), client.report)
+        self._observers = Observers((*OWN_EVENTS, *ENGINE_EVENTS), client.report, client.guard)
         self._observed: dict[str, None] = {}
         self._timer: Timer | None = None
         """Until the next attempt, or until one took too long."""

@@ -111,16 +111,16 @@ class Sending:
         Raises ``ReservedEventError`` for ``connect``, ``connection`` and ``new_namespace``.
         """
         check_server_event(event)
-        self._namespace.server.guard()
-        self._namespace.adapter.server_side_emit((event, *args), None)
+        with self._namespace.server.guard:
+            self._namespace.adapter.server_side_emit((event, *args), None)
 
     def server_side_emit_with_ack(self, event: str, *args: Any) -> Pending[list[Any]]:
         """Like ``server_side_emit``, and returns one answer of each other server; an empty list where there is none."""
         check_server_event(event)
-        self._namespace.server.guard()
-        pending: Pending[list[Any]] = Pending(self._namespace.server.waiting)
-        self._namespace.adapter.server_side_emit((event, *args), pending)
-        return pending
+        with self._namespace.server.guard:
+            pending: Pending[list[Any]] = Pending(self._namespace.server.waiting)
+            self._namespace.adapter.server_side_emit((event, *args), pending)
+            return pending
 
 
 def check_server_event(event: str) -> None:

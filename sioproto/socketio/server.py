@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from sioproto.engineio.events import MessageReceived, SessionClosed, SessionOpened
 from sioproto.engineio.server import EngineServer
 from sioproto.errors import LocalProtocolError, OptionError, RemoteProtocolError
+from sioproto.guard import ANYWHERE
 from sioproto.pending import NO_WAITING, Reporting
 from sioproto.socketio.acks import ack_overdue
 from sioproto.socketio.adapter import Adapter, MemoryAdapter
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from sioproto.engineio.request import Exchange, Request
     from sioproto.engineio.session import Session
     from sioproto.environment import Environment
+    from sioproto.guard import Guard
     from sioproto.pending import Waiting
     from sioproto.socketio.connecting import ConnectTicket
     from sioproto.socketio.recovery import RecoveryStore
@@ -53,9 +55,9 @@ N = TypeVar("N", bound=Namespace)
 class SocketServer:
     """All namespaces of a server, without I/O.
 
-    ``timers``, ``wake`` and ``asks_requests`` are those of ``EngineServer``; ``waiting`` is how a runtime waits for the
-    ``Pending`` that ``emit_with_ack`` returns; ``adapter`` makes the adapter of each namespace, ``store`` keeps what is
-    needed to recover sockets.
+    ``timers``, ``wake``, ``guard`` and ``asks_requests`` are those of ``EngineServer``; ``waiting`` is how a runtime
+    waits for the ``Pending`` that ``emit_with_ack`` returns; ``adapter`` makes the adapter of each namespace, ``store``
+    keeps what is needed to recover sockets.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class SocketServer:
         parser: Parser | None = None,
         waiting: Waiting = NO_WAITING,
         wake: Callable[[bool], None] | None = None,
-        guard: Callable[[], None] | None = None,
+        guard: Guard = ANYWHERE,
         asks_requests: bool = False,
         generate_id: Callable[[Request], str] | None = None,
         bundle: Bundle | None = None,
@@ -88,7 +90,8 @@ class SocketServer:
             bundle=bundle,
         )
         self.waiting = Reporting(waiting, self.engine.report) if waiting is NO_WAITING else waiting
-        self.guard = self.engine.guard
+        self.guard = guard
+        """What commands enter."""
         self.parser = parser or Parser(
             max_attachments=config.max_attachments,
             max_payload=engine_config.max_payload,
@@ -139,23 +142,26 @@ class SocketServer:
         subclass of ``Namespace`` with ``on_<event>`` methods; it raises ``LocalProtocolError`` if the namespace
         exists as another class.
         """
-        if not isinstance(name, str):
-            if not isinstance(name, re.Pattern) and not callable(name):
-                raise TypeError(f"a namespace is a str, a compiled pattern or a predicate, not {type(name).__name__}")
-            dynamic = DynamicNamespace(self, name, len(self.dynamic))
-            self.dynamic.append(dynamic)
-            return dynamic
-        if not name.startswith("/"):
-            name = "/" + name
-        namespace = self.namespaces.get(name)
-        if namespace is None:
-            # A name that fits a pattern is a child whoever asks first; otherwise its clients would pass no middleware.
-            parent = next((dynamic for dynamic in self.dynamic if dynamic.fits(name)), None)
-            self._kept.add(name)
-            return self.create(name, parent, namespace_class or Namespace)
-        if namespace_class is not None and not isinstance(namespace, namespace_class):
-            raise LocalProtocolError(f"the namespace {name} exists already and is no {namespace_class.__name__}")
-        return namespace
+        with self.guard:
+            if not isinstance(name, str):
+                if not isinstance(name, re.Pattern) and not callable(name):
+                    raise TypeError(
+                        f"a namespace is a str, a compiled pattern or a predicate, not {type(name).__name__}"
+                    )
+                dynamic = DynamicNamespace(self, name, len(self.dynamic))
+                self.dynamic.append(dynamic)
+                return dynamic
+            if not name.startswith("/"):
+                name = "/" + name
+            namespace = self.namespaces.get(name)
+            if namespace is None:
+                # A name that fits a pattern is a child whoever asks first; else its clients would pass no middleware.
+                parent = next((dynamic for dynamic in self.dynamic if dynamic.fits(name)), None)
+                self._kept.add(name)
+                return self.create(name, parent, namespace_class or Namespace)
+            if namespace_class is not None and not isinstance(namespace, namespace_class):
+                raise LocalProtocolError(f"the namespace {name} exists already and is no {namespace_class.__name__}")
+            return namespace
 
     def make_adapter(self, namespace: Namespace) -> Adapter:
         """Makes the adapter of a namespace. Raises ``OptionError`` for one that cannot do what the options say."""
@@ -217,41 +223,49 @@ class SocketServer:
 
     def answer_request(self, exchange: Exchange, refusal: str | None = None) -> bool:
         """Answers ``RequestAsked``; see ``EngineServer.answer_request``."""
-        answered = self.engine.answer_request(exchange, refusal)
-        self._advance()
-        return answered
+        with self.guard:
+            answered = self.engine.answer_request(exchange, refusal)
+            self._advance()
+            return answered
 
     def answer_namespace(self, ticket: ConnectTicket, allowed: bool) -> bool:
         """Answers ``NamespaceAsked``. After a no the next dynamic namespace is asked. False: the ticket is dead."""
-        return self.connecting.answer_namespace(ticket, allowed)
+        with self.guard:
+            return self.connecting.answer_namespace(ticket, allowed)
 
     def accept(self, ticket: ConnectTicket) -> bool:
         """Answers ``ConnectAsked`` with yes: the socket is connected. Returns False if its client is gone meanwhile."""
-        return self.connecting.accept(ticket)
+        with self.guard:
+            return self.connecting.accept(ticket)
 
     def refuse(self, ticket: ConnectTicket, message: str, data: Any = None) -> bool:
         """Answers ``ConnectAsked`` with no; the client gets ``message`` and ``data``. Its session stays and may
         retry.
         """
-        return self.connecting.refuse(ticket, message, data)
+        with self.guard:
+            return self.connecting.refuse(ticket, message, data)
 
     def finish_disconnect(self, socket: Socket) -> bool:
         """Answers ``DisconnectingAsked``: the socket leaves its rooms and is gone. Returns False if it was too late."""
-        return self._leaving.finish(socket)
+        with self.guard:
+            return self._leaving.finish(socket)
 
     def forget(self, socket: Socket) -> None:
         """Says that ``SocketDisconnected`` is handled: a client that comes back need not wait for that any more."""
-        if self.restoring is not None:
-            self.restoring.forget(socket)
+        with self.guard:
+            if self.restoring is not None:
+                self.restoring.forget(socket)
 
     def answer_restore(self, ticket: RestoreTicket, trail: Trail | None) -> bool:
         """Answers a ``RecoveryStore`` that was asked for a trail; None if it has none. False: the ticket is dead."""
-        return self.restoring is not None and self.restoring.answer(ticket, trail)
+        with self.guard:
+            return self.restoring is not None and self.restoring.answer(ticket, trail)
 
     def release(self, trail: Trail) -> None:
         """Takes from a ``RecoveryStore`` that it let a trail go: that socket does not come back."""
-        if self.restoring is not None:
-            self.restoring.release(trail)
+        with self.guard:
+            if self.restoring is not None:
+                self.restoring.release(trail)
 
     # Outputs
 
@@ -293,7 +307,8 @@ class SocketServer:
 
     def stop_accepting(self) -> None:
         """From now on requests for new sessions get HTTP 503."""
-        self.connecting.stop()
+        with self.guard:
+            self.connecting.stop()
 
     def shut_down(self) -> None:
         """Ends every socket with ``"server shutting down"`` and closes every session gracefully; new ones get 503.
@@ -301,22 +316,24 @@ class SocketServer:
         Clients are told by the closing of their transport and not by a DISCONNECT packet, after which stock clients
         would not come back.
         """
-        self.stop_accepting()
-        for session in list(self.engine.sessions.values()):
-            client: Client = session.client
-            if client is not None:
-                for socket in list(client.sockets.values()):
-                    self._leaving.end(socket, "server shutting down", None)
-            session.close()
-        if self.restoring is not None:
-            self.restoring.close()
-        self._advance()
+        with self.guard:
+            self.stop_accepting()
+            for session in list(self.engine.sessions.values()):
+                client: Client = session.client
+                if client is not None:
+                    for socket in list(client.sockets.values()):
+                        self._leaving.end(socket, "server shutting down", None)
+                session.close()
+            if self.restoring is not None:
+                self.restoring.close()
+            self._advance()
 
     def cut_off(self) -> None:
         """Ends every session at once, and every socket that is on its way out, whoever is still being told."""
-        self.engine.close(discard=True)
-        self._advance()
-        self._leaving.finish_all()
+        with self.guard:
+            self.engine.close(discard=True)
+            self._advance()
+            self._leaving.finish_all()
 
     # What the floor below tells
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sioproto.engineio.session import Session
     from sioproto.event import AnyEvent
     from sioproto.frame import Frame
+    from sioproto.guard import Guard
     from sioproto.socketio.acks import Waiter
     from sioproto.socketio.client import Client
     from sioproto.socketio.handshake import Handshake
@@ -116,6 +117,10 @@ class Socket(Emitting[SocketOperator]):
         return self.state is SocketState.CONNECTED
 
     @property
+    def guard(self) -> Guard:
+        return self.namespace.server.guard
+
+    @property
     def private_id(self) -> str | None:
         """The secret by which its client can get it back, ``pid`` on the wire; None if sockets are not recovered."""
         return None if self.trail is None else self.trail.private_id
@@ -128,7 +133,8 @@ class Socket(Emitting[SocketOperator]):
     @property
     def rooms(self) -> frozenset[str]:
         """The rooms it is in now, its own id among them; empty in ``disconnect``."""
-        return self.namespace.adapter.socket_rooms(self)
+        with self.guard:
+            return self.namespace.adapter.socket_rooms(self)
 
     # What comes in and goes out
 
@@ -141,7 +147,8 @@ class Socket(Emitting[SocketOperator]):
         """
         listener = Listener(middleware)
         listener.check("a middleware of a socket", ("event", "args"))
-        self.middlewares = (*self.middlewares, listener)
+        with self.guard:
+            self.middlewares = (*self.middlewares, listener)
         return middleware
 
     # Rooms
@@ -151,16 +158,16 @@ class Socket(Emitting[SocketOperator]):
 
         Raises ``TypeError`` for anything but ``str`` and ``LocalProtocolError`` above ``max_rooms``.
         """
-        self.namespace.server.guard()
-        check_rooms(rooms)
-        if self.state is not SocketState.DISCONNECTED:
-            self.namespace.adapter.add_all(self, rooms)
+        with self.guard:
+            check_rooms(rooms)
+            if self.state is not SocketState.DISCONNECTED:
+                self.namespace.adapter.add_all(self, rooms)
 
     def leave(self, room: str) -> None:
         """Leaves a room. Leaving the room of its own id is allowed, and makes ``to(socket.id)`` reach nobody."""
-        self.namespace.server.guard()
-        check_rooms((room,))
-        self.namespace.adapter.delete(self, room)
+        with self.guard:
+            check_rooms((room,))
+            self.namespace.adapter.delete(self, room)
 
     # Sending to others; to this client: see Emitting
 
@@ -191,9 +198,10 @@ class Socket(Emitting[SocketOperator]):
 
         A loop that sends much waits for it now and then, so that a slow client slows it down instead of being cut off.
         """
-        pending: Pending[None] = Pending(self.namespace.server.waiting)
-        self.conn.when_drained(lambda: pending.resolve(None))
-        return pending
+        with self.guard:
+            pending: Pending[None] = Pending(self.namespace.server.waiting)
+            self.conn.when_drained(lambda: pending.resolve(None))
+            return pending
 
     def disconnect(self, close: bool = False) -> None:
         """Tells the client that it is disconnected from this namespace; stock clients do not come back by themselves.
@@ -201,9 +209,9 @@ class Socket(Emitting[SocketOperator]):
         The reason is ``"server namespace disconnect"``. ``close=True`` disconnects all namespaces of the connection and
         closes it; what was queued is delivered first. Does nothing unless the socket is connected.
         """
-        self.namespace.server.guard()
-        if self.state is SocketState.CONNECTED:
-            self.namespace.server.disconnect(self, close)
+        with self.guard:
+            if self.state is SocketState.CONNECTED:
+                self.namespace.server.disconnect(self, close)
 
     # For the floors around
 
@@ -219,45 +227,45 @@ class Socket(Emitting[SocketOperator]):
         """Sends an event the way the flags say."""
         name = name_of(event)
         namespace = self.namespace
-        namespace.server.guard()
-        args = (name, *args)
-        trail = self.trail
-        if trail is None or trail.over:
-            frames = namespace.server.parser.encode_event(namespace.name, args, None, flags.compress)
-        elif flags.volatile:
-            frames = trail.log.encode(args, flags.compress)
-        else:
-            frames = trail.log.append(args, flags.compress, only=self.id)
-            if self.state in (SocketState.DISCONNECTING, SocketState.DISCONNECTED):
-                # It was lost. The one that continues it gets the event, now or when it comes.
-                if trail.socket is not None and trail.socket is not self:
-                    trail.socket.send_frames(frames, False, args)
-                return
-        self.send_frames(frames, flags.volatile, args)
+        with namespace.server.guard:
+            args = (name, *args)
+            trail = self.trail
+            if trail is None or trail.over:
+                frames = namespace.server.parser.encode_event(namespace.name, args, None, flags.compress)
+            elif flags.volatile:
+                frames = trail.log.encode(args, flags.compress)
+            else:
+                frames = trail.log.append(args, flags.compress, only=self.id)
+                if self.state in (SocketState.DISCONNECTING, SocketState.DISCONNECTED):
+                    # It was lost. The one that continues it gets the event, now or when it comes.
+                    if trail.socket is not None and trail.socket is not self:
+                        trail.socket.send_frames(frames, False, args)
+                    return
+            self.send_frames(frames, flags.volatile, args)
 
     def emit_with_ack_flagged(self, flags: Flags, event: str | AnyEvent, args: tuple[Any, ...]) -> Pending[Any]:
         """Sends an event that is to be acknowledged, the way the flags say."""
         name = name_of(event)
         namespace = self.namespace
         server = namespace.server
-        server.guard()
-        ack_id = namespace.next_ack_id()
-        args = (name, *args)
-        pending: Pending[Any] = Pending(server.waiting)
-        trail, gone = self.trail, self.state in (SocketState.DISCONNECTING, SocketState.DISCONNECTED)
-        if trail is None or gone or flags.volatile:
-            frames = server.parser.encode_event(namespace.name, args, ack_id, flags.compress)
-        else:
-            frames = trail.log.append(args, flags.compress, only=self.id, ack_id=ack_id)
-        if gone:
-            pending.reject(Disconnected())
+        with server.guard:
+            ack_id = namespace.next_ack_id()
+            args = (name, *args)
+            pending: Pending[Any] = Pending(server.waiting)
+            trail, gone = self.trail, self.state in (SocketState.DISCONNECTING, SocketState.DISCONNECTED)
+            if trail is None or gone or flags.volatile:
+                frames = server.parser.encode_event(namespace.name, args, ack_id, flags.compress)
+            else:
+                frames = trail.log.append(args, flags.compress, only=self.id, ack_id=ack_id)
+            if gone:
+                pending.reject(Disconnected())
+                return pending
+            ack = SocketAck(self, ack_id, pending)
+            timeout = flags.timeout
+            ack.timer = server.ack_lane.arm(ack) if timeout is None else server.timers.after(timeout, ack.time_out)
+            self.expect_ack(ack_id, ack)
+            self.send_frames(frames, flags.volatile, args)
             return pending
-        ack = SocketAck(self, ack_id, pending)
-        timeout = flags.timeout
-        ack.timer = server.ack_lane.arm(ack) if timeout is None else server.timers.after(timeout, ack.time_out)
-        self.expect_ack(ack_id, ack)
-        self.send_frames(frames, flags.volatile, args)
-        return pending
 
     def send_frames(self, frames: tuple[Frame, ...], volatile: bool, args: tuple[Any, ...]) -> None:
         """Sends what is encoded already; ``args`` is what it says."""

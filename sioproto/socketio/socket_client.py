@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sioproto.engineio.client_events import MessageArrived
 from sioproto.engineio.events import ObserverFailed
 from sioproto.errors import ConnectError, LocalProtocolError, RemoteProtocolError
+from sioproto.guard import ANYWHERE
 from sioproto.pending import NO_WAITING, Reporting
 from sioproto.socketio.client_socket import ClientSocket
 from sioproto.socketio.packet import PacketType
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from sioproto.engineio.request import Response
     from sioproto.environment import Environment
     from sioproto.frame import Frame
+    from sioproto.guard import Guard
     from sioproto.pending import Waiting
     from sioproto.socketio.client_events import ClientEvent
     from sioproto.socketio.client_socket import Auth, AuthTicket
@@ -46,9 +48,9 @@ class SocketClient:
     """All namespaces of a client, without I/O.
 
     ``origin`` is where the server is. ``wake(urgent)`` is called when there is output or news; ``waiting`` is how a
-    runtime waits for a ``Pending``; ``timers`` may be shared with others of the same clock; ``socket_class`` makes
-    the sockets. Raises ``LocalProtocolError`` for a path, a query, header fields or subprotocols that could not
-    be sent.
+    runtime waits for a ``Pending``; commands enter ``guard``; ``timers`` may be shared with others of the same clock;
+    ``socket_class`` makes the sockets. Raises ``LocalProtocolError`` for a path, a query, header fields or subprotocols
+    that could not be sent.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class SocketClient:
         parser: Parser | None = None,
         waiting: Waiting = NO_WAITING,
         wake: Callable[[bool], None] | None = None,
-        guard: Callable[[], None] | None = None,
+        guard: Guard = ANYWHERE,
         timers: Timers | None = None,
         socket_class: type[ClientSocket] = ClientSocket,
     ) -> None:
@@ -70,7 +72,8 @@ class SocketClient:
         self.config = config
         self.environment = environment
         self.waiting = Reporting(waiting, self.report) if waiting is NO_WAITING else waiting
-        self.guard: Callable[[], None] = guard or _anywhere
+        self.guard = guard
+        """What commands enter."""
         self.timers = Timers(environment.clock) if timers is None else timers
         self.parser = parser or make_parser(config, engine_config)
         self.sockets: dict[str, ClientSocket] = {}
@@ -124,18 +127,23 @@ class SocketClient:
         replaces it, for the next connection. Call ``connect`` of the socket. Raises ``LocalProtocolError`` for a name
         with commas or controls in it, or a longer one than ``max_namespace_name``, and for an ``auth`` of another kind.
         """
-        if not name.startswith("/"):
-            name = "/" + name
-        if not (auth is None or isinstance(auth, dict) or callable(auth)):
-            raise LocalProtocolError(f"auth is a dict, a callable that returns one, or None, not {auth!r}")
-        socket = self.sockets.get(name)
-        if socket is None:
-            if "," in name or len(name) > self.config.max_namespace_name or UNFIT_FOR_NAMES.search(name) is not None:
-                raise LocalProtocolError(f"{name[:80]!r} cannot be the name of a namespace")
-            socket = self.sockets[name] = self._socket_class(self, name, auth)
-        elif auth is not None:
-            socket.auth = auth
-        return socket
+        with self.guard:
+            if not name.startswith("/"):
+                name = "/" + name
+            if not (auth is None or isinstance(auth, dict) or callable(auth)):
+                raise LocalProtocolError(f"auth is a dict, a callable that returns one, or None, not {auth!r}")
+            socket = self.sockets.get(name)
+            if socket is None:
+                if (
+                    "," in name
+                    or len(name) > self.config.max_namespace_name
+                    or UNFIT_FOR_NAMES.search(name) is not None
+                ):
+                    raise LocalProtocolError(f"{name[:80]!r} cannot be the name of a namespace")
+                socket = self.sockets[name] = self._socket_class(self, name, auth)
+            elif auth is not None:
+                socket.auth = auth
+            return socket
 
     def on(self, event: str, call: Callable[..., Any] | None = None) -> Any:
         """Observes the connection below, whichever is current: a decorator, or with the observer as second argument.
@@ -145,7 +153,8 @@ class SocketClient:
         ``upgrade(transport)``, ``upgrade_error(error)``, ``drain()``. Observers are called in place and may neither
         wait nor call back into the core. Raises ``LocalProtocolError`` for any other name.
         """
-        return self._connection.observe(event, call)
+        with self.guard:
+            return self._connection.observe(event, call)
 
     # Inputs: see EngineClient for what each means
 
@@ -190,17 +199,19 @@ class SocketClient:
 
         Raises ``LocalProtocolError`` for what cannot be sent as ``auth``; the question stays open then.
         """
-        if not ticket.alive:
-            return False
-        ticket.socket.send_connect(auth)
-        return True
+        with self.guard:
+            if not ticket.alive:
+                return False
+            ticket.socket.send_connect(auth)
+            return True
 
     def refuse_auth(self, ticket: AuthTicket, error: ConnectError) -> bool:
         """Answers ``AuthAsked`` with a failure: the socket is not connected, and not tried again."""
-        if not ticket.alive:
-            return False
-        ticket.socket.refuse(error)
-        return True
+        with self.guard:
+            if not ticket.alive:
+                return False
+            ticket.socket.refuse(error)
+            return True
 
     # Outputs
 
@@ -245,16 +256,17 @@ class SocketClient:
         What waits for a connection is forgotten. From here on nobody connects, nothing is sent, and whoever waits for
         an answer gets ``Disconnected``.
         """
-        self.guard()
-        self.closing = True
-        for socket in list(self.sockets.values()):
-            socket.close()
+        with self.guard:
+            self.closing = True
+            for socket in list(self.sockets.values()):
+                socket.close()
 
     def cut_off(self) -> None:
         """Ends everything at once, whatever is still to be delivered."""
-        self.close()
-        self._connection.cut_off()
-        self._advance()
+        with self.guard:
+            self.close()
+            self._connection.cut_off()
+            self._advance()
 
     @property
     def closed(self) -> bool:
@@ -263,18 +275,21 @@ class SocketClient:
 
     def pause(self) -> None:
         """Stops reading from the server, which ends the connection if it lasts."""
-        self._connection.pause()
+        with self.guard:
+            self._connection.pause()
 
     def resume(self) -> None:
         """Reads again."""
-        self._connection.resume()
+        with self.guard:
+            self._connection.resume()
 
     def when_drained(self, call: Callable[[], object]) -> None:
         """Calls ``call()`` once the transport took what was queued, or the connection ended."""
-        if self.engine is None:
-            call()
-        else:
-            self.engine.when_drained(call)
+        with self.guard:
+            if self.engine is None:
+                call()
+            else:
+                self.engine.when_drained(call)
 
     # For the sockets
 
@@ -393,7 +408,3 @@ def make_parser(
         max_event_name=config.max_event_name,
         max_namespace_name=config.max_namespace_name,
     )
-
-
-def _anywhere() -> None:
-    """Nobody minds where a command comes from."""

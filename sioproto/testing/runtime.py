@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sioproto.environment import Environment
 from sioproto.errors import LocalProtocolError, MissingArguments, is_remote
+from sioproto.guard import ANYWHERE
 from sioproto.pending import Pending
 from sioproto.testing.clock import Clock, Share
 from sioproto.testing.failures import NeverQuiet
@@ -180,6 +181,7 @@ class Party:
     """
 
     inline = True
+    guard = ANYWHERE
     advice = "world.result(pending) lets time pass"
     """What a ``Pending`` says to whoever asks too early."""
 
@@ -252,9 +254,6 @@ class Party:
             finally:
                 self._pumping = False
                 self.loop.direct = direct
-
-    def check(self) -> None:
-        """Every caller is in the right place: a world has one thread."""
 
     def start(self, run: Coroutine[Any, Any, None]) -> None:
         """Runs a coroutine beside everything else."""

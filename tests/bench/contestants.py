@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PEERS = HERE.parent / "peers"
 HOST = "127.0.0.1"
-START = 20.0
+START = 60.0
 """Seconds that a server may take to listen."""
 SPARE_FILES = 200
 """File descriptors that a process needs besides those of its clients."""
@@ -184,7 +184,7 @@ def generate(found: Measurement, order: Order, cores: Cores, output: int) -> Non
     command = [sys.executable, "-m", "tests.bench.generator", json.dumps(asdict(order))]
     with Process(command, cores.generator, output) as generator:
         try:
-            generator.wait(order.seconds * 3 + order.connections / 50 + 60)
+            generator.wait(order.seconds * 3 + order.connections / 50 + 300)
         except subprocess.TimeoutExpired:
             found.error = "the load generator did not end"
             return

@@ -124,7 +124,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         ends = socket.socketpair()
         for end in ends:
             stack.enter_context(end)
-            end.settimeout(5)
+            end.settimeout(60)
         yield ends
 
 

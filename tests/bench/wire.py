@@ -24,7 +24,7 @@ PATH = "/socket.io/?EIO=4&transport="
 READ_SIZE = 65536
 OPENING = 50
 """How many clients connect at the same time before a measurement."""
-PATIENCE = 10.0
+PATIENCE = 60.0
 """Seconds that a server may take over what it owes."""
 
 FIELDS = (

@@ -32,6 +32,14 @@ LATE = 30.0
 """Seconds after which what should come at once will not come: a machine may be busy for most of that."""
 PATIENT: dict[str, Any] = {"ping_interval": 300.0}
 """Options for tests that are not about them: without pings, however long the test takes."""
+JUMPING: dict[str, Any] = dict.fromkeys(
+    (
+        *("ping_interval", "connect_timeout", "upgrade_timeout"),
+        *("first_timeout", "keep_alive_timeout", "head_timeout", "body_timeout"),
+    ),
+    1e6,
+)
+"""Options for tests that let time jump: nothing comes due by that but what a test puts in the place of these."""
 
 
 class Clock:

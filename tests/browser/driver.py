@@ -35,7 +35,7 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds that anything may take. Nothing takes that long, unless the machine has other things to do."""
 
 # What a browser says, as an error, of a server that is not there.

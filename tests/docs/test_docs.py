@@ -206,10 +206,10 @@ def test_own_loop_serves_a_real_client(python_socketio: ModuleType) -> None:
             await client.connect(f"http://127.0.0.1:{port}")
             for _ in range(5):
                 assert await client.call("say", text) == text.upper()
-                assert await client.receive(10) == ["said", text]
+                assert await client.receive(60) == ["said", text]
 
     with own_loop() as port:
-        asyncio.run(asyncio.wait_for(talk(port), 60))
+        asyncio.run(asyncio.wait_for(talk(port), 180))
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / "guide.md"], ids=lambda page: page.name)
@@ -237,14 +237,14 @@ def test_first_program_serves(page: Path) -> None:
         async with io.listening(port=0):
             await asyncio.to_thread(talk, io.addresses[0][1])
 
-    asyncio.run(asyncio.wait_for(main(), 60))
+    asyncio.run(asyncio.wait_for(main(), 180))
 
 
 class PollingClient:
     """A Socket.IO client of a few lines: what it sends and receives are packets of Socket.IO."""
 
     def __init__(self, port: int) -> None:
-        self._http = HTTPConnection("127.0.0.1", port, timeout=30)
+        self._http = HTTPConnection("127.0.0.1", port, timeout=60)
         self._target = "/socket.io/?EIO=4&transport=polling"
         self._target += "&sid=" + json.loads(self._request("GET")[1:])["sid"]
 

@@ -23,6 +23,7 @@ from sioproto.engineio import (
     parse_url,
 )
 from sioproto.frame import FRAME_COST
+from sioproto.guard import EasyExit
 from tests.engineio.pair import HANDSHAKE, URL, Lone, Pair
 from tests.virtual import Clock, living, make_environment, payload
 
@@ -1444,10 +1445,11 @@ def test_commands_come_from_where_the_core_lives() -> None:
     class Elsewhere(Exception):
         pass
 
-    def guard() -> None:
-        raise Elsewhere
+    class Refusing(EasyExit):
+        def __enter__(self) -> None:
+            raise Elsewhere
 
-    client = EngineClient(URL, EngineClientConfig(), make_environment(Clock()), guard=guard)
+    client = EngineClient(URL, EngineClientConfig(), make_environment(Clock()), guard=Refusing())
     for command in (client.begin, lambda: client.send("x"), client.close, client.lose_network):
         with pytest.raises(Elsewhere):
             command()

@@ -8,12 +8,12 @@ from typing import Any
 from sioproto import AckTimeout, ConnectError, Namespace, ReservedEventError, Socket
 from sioproto_asyncio import Server
 
-ASK = 0.5
+ASK = 1.5
 
 
 def build() -> Server:
     """Returns the server."""
-    io = Server(ping_interval=1.0, ping_timeout=1.0, connect_timeout=5.0)
+    io = Server(ping_interval=1.0, ping_timeout=3.0, connect_timeout=30.0)
     log: list[list[Any]] = []
 
     def tell(*row: Any) -> None:

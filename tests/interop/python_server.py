@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 H = TypeVar("H", bound="Callable[..., Any]")
 
-LIMIT = 10.0
+LIMIT = 60.0
 """Seconds that anything may take."""
 
 

@@ -102,7 +102,7 @@ async def record(name: str, stock: Stock | None) -> Conversation:
         async with listener:
             await play(("127.0.0.1", listener.sockets[0].getsockname()[1]), stock)
             # The stock client says its last words after the scene is over.
-            assert await settled(lambda: not (io.engine.sessions or io.wire.connections or relay.busy), 10)
+            assert await settled(lambda: not (io.engine.sessions or io.wire.connections or relay.busy))
     conversation.events = replay(conversation).events
     # What is said again has to be what was said.
     assert conversation.events == events, (conversation.events, events)
@@ -235,7 +235,10 @@ async def upgrade(address: tuple[str, int], stock: Stock | None) -> None:
     assert await failed.receive() == "3probe"
     poll = await client.begin_get()
     await client.send('42["echo","while probing"]')
-    assert (await poll.answer()).packets == ['42["echo","while probing"]']
+    # A slow machine has its poll released first.
+    while (packets := (await poll.answer()).packets) == ["6"]:
+        poll = await client.begin_get()
+    assert packets == ['42["echo","while probing"]']
     poll = await client.begin_get()
     assert (await poll.answer()).packets == ["6"]
     await failed.send("5", '451-["echo",{"_placeholder":true,"num":0}]', b"upgraded")

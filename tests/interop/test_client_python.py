@@ -219,8 +219,8 @@ async def test_the_server_goes_and_comes_back(
         await clients.until(lambda: not client.connected)
         for number in range(50):
             client.emit("away", number, b"x")
-        asked = client.timeout(5).emit_with_ack("asked")
-        await clients.sleep(0.2)
+        asked = client.emit_with_ack("asked")
+        await clients.until(lambda: "reconnect_attempt" in [row[0] for row in log])
         server.start()
         await clients.until(lambda: client.connected)
         client.emit("after")
@@ -235,16 +235,21 @@ async def test_the_server_goes_and_comes_back(
 @on_loop
 async def test_time_outs_and_ends_of_those_who_wait(clients: Clients, python_socketio: ModuleType) -> None:
     with serving_python(python_socketio) as server:
+        asked = 0
+        again = asyncio.Event()
 
         @server.event
         async def late(sid: str) -> str:
-            await asyncio.sleep(0.15)
+            nonlocal asked
+            asked += 1
+            if asked == 2:
+                again.set()
+            await again.wait()
             return "too late"
 
         @server.event
         async def never(sid: str) -> None:
             await server.io.disconnect(sid)
-            await asyncio.sleep(0.1)
 
         client = clients.client(server.url, **QUICK)
         await client.connect()
@@ -257,11 +262,15 @@ async def test_time_outs_and_ends_of_those_who_wait(clients: Clients, python_soc
 
 @on_loop
 async def test_heartbeats(clients: Clients, python_socketio: ModuleType) -> None:
-    with serving_python(python_socketio, ping_interval=0.2, ping_timeout=0.4) as server:
+    with serving_python(python_socketio, ping_interval=0.2, ping_timeout=1.5) as server:
         server.io.on("disconnect", lambda sid, reason: server.log.append(reason))
-        for transports in OVER.values():
-            await clients.client(server.url, transports=transports).connect()
-        await clients.sleep(1.5)
+        pings: list[str] = []
+        for name, transports in OVER.items():
+            client = clients.client(server.url, transports=transports)
+            client.on_connection("ping", lambda name=name: pings.append(name))
+            await client.connect()
+        # Each ping after the first says that the one before was answered, and all that the silence was never long.
+        await clients.until(lambda: all(pings.count(name) >= 10 for name in OVER))
         assert all(client.connected for client in clients.clients)
         assert server.log == []
 

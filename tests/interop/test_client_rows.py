@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sioproto import AckTimeout
-from tests.interop.clients import QUICK, Clients, Peer, on_loop, record
+from tests.interop.clients import JUMPING, QUICK, Clients, Peer, on_loop, record
 
 
 @on_loop
@@ -84,16 +84,21 @@ async def test_an_event_is_sent_until_it_is_acknowledged(clients: Clients, peer:
           socket.on("x", (number, ack) => { log.push(number); if (++seen >= 3) ack("seen"); });
           socket.on("never", () => log.push("never"));
         });
-        """
+        """,
+        pingTimeout=1_000_000,
     )
-    client = clients.client(server.url, retries=2, ack_timeout=0.1)
+    client = clients.client(server.url, retries=2, ack_timeout=100.0, **JUMPING)
     await client.connect()
+    await clients.upgraded(client)
     first, second = client.emit_with_ack("x", 1), client.emit_with_ack("x", 2)
+    await clients.in_vain(server, 1, 2, seconds=100.0)
     assert await first == "seen"
     assert await second == "seen"
     assert server.take() == [1, 1, 1, 2]
+    never = client.emit_with_ack("never")
+    await clients.in_vain(server, 1, 2, 3, seconds=100.0)
     with pytest.raises(AckTimeout):
-        await client.emit_with_ack("never")
+        await never
     assert server.take() == 3 * ["never"]
 
 

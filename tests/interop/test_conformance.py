@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sioproto import CorsPolicy, Forbidden
-from tests.bindings.live import serving, settled
-from tests.bindings.raw import TRANSPORTS, Polling, WebSocket, upgrade
+from tests.bindings.live import JUMPING, LATE, serving, settled
+from tests.bindings.raw import TRANSPORTS, Polling, WebSocket, WebSockets, upgrade
 
 if TYPE_CHECKING:
     from sioproto import Request
@@ -242,28 +242,45 @@ async def test_the_protocol_version_is_checked_on_each_request() -> None:
 
 @both
 async def test_heartbeat(transport: str) -> None:
-    async with serving(ping_interval=0.1, ping_timeout=0.1) as live:
+    async with serving(ping_interval=0.1) as live:
+        live.clock.hold()
         client = await live.client(transport)
         begun = time.monotonic()
+        live.clock.go_on()
         for _ in range(3):
             assert await client.receive() == "2"
             await client.send("3")
         # The next ping comes an interval after the pong.
-        assert 0.28 < time.monotonic() - begun < 0.6
+        assert 0.3 <= time.monotonic() - begun < LATE
         assert live.sessions == 1
+
+
+async def heard(client: Polling | WebSockets) -> None:
+    """Waits until the server has read what was sent; over polling its answer said so."""
+    if isinstance(client, WebSockets):
+        await client.socket.send_frame(9)
+        assert await client.socket.read_frame() == (10, b"")
 
 
 @both
 async def test_no_pong(transport: str) -> None:
-    async with serving(ping_interval=0.1, ping_timeout=0.1, close_timeout=0.1) as live:
+    async with serving(**JUMPING | {"ping_interval": 25.0, "ping_timeout": 20.0, "close_timeout": 0.1}) as live:
+        live.clock.hold()
         client = await live.client(transport)
-        begun = time.monotonic()
+        live.jump(25.0)
         assert await client.receive() == "2"
         # Something else is said, which puts the end off, once.
-        await client.send("6")
-        await client.ended()
-        assert 0.19 < time.monotonic() - begun < 0.6
+        for _ in range(2):
+            live.jump(15.0)
+            assert live.sessions == 1
+            await client.send("6")
+            await heard(client)
+        live.jump(4.5)
+        assert live.sessions == 1
+        live.jump(0.5)
         assert live.sessions == 0
+        live.clock.go_on()
+        await client.ended()
         if isinstance(client, Polling):
             assert (await client.get()).error == refusal(1)
 
@@ -434,10 +451,12 @@ async def test_a_wrong_probe(wrong: str | bytes) -> None:
 
 async def test_an_upgrade_that_takes_too_long() -> None:
     async with serving(upgrade_timeout=0.1) as live:
+        live.clock.hold()
         client = await live.polling()
         websocket = await probe(live, client)
         await websocket.send("2probe")
         assert await websocket.receive() == "3probe"
+        live.clock.go_on()
         assert await websocket.closed() == 1005
         await client.join()
 

@@ -199,9 +199,11 @@ async def test_limits_on_namespaces_of_a_connection(transport: str) -> None:
 @both
 async def test_limits_on_the_rate_of_connects(transport: str) -> None:
     async with serving(connect_rate=5, close_timeout=0.2) as live:
+        live.clock.hold()
         client = await live.client(transport)
         await client.send(*(f"40/nowhere{number}," for number in range(6)))
         received = [await client.receive() for _ in range(6)]
+        live.clock.go_on()
         with pytest.raises(Ended):
             await client.receive()
         assert received[-1] == '44/nowhere5,{"message":"Too many connection attempts"}'

@@ -359,10 +359,9 @@ async def an_upgrade(server: Target) -> Any:
     session = await server.joined("polling")
     poll = await server.held(session)
     _, socket = await server.websocket(f"{WEBSOCKET}&sid={session.sid}")
-    await socket.send("2probe")
-    found = [await socket.receive()]
-    await socket.send("5", '42["say","a"]')
-    found.append(await socket.receive())
+    # In one piece: the poll is still held then.
+    await socket.send("2probe", "5", '42["say","a"]')
+    found = [await socket.receive() for _ in range(2)]
     return found, shape(await poll.answer()), await server.log()
 
 
@@ -371,11 +370,12 @@ async def the_poll_is_released(server: Target) -> Any:
     session = await server.joined("polling")
     poll = await server.held(session)
     _, socket = await server.websocket(f"{WEBSOCKET}&sid={session.sid}")
-    await socket.send("2probe")
     start = asyncio.get_running_loop().time()
+    await socket.send("2probe")
     answer = await poll.answer()
     waited = asyncio.get_running_loop().time() - start
-    assert 0.08 < waited < 1, waited
+    # Long before a ping would release it.
+    assert 0.08 < waited < 20, waited
     return shape(answer)
 
 
@@ -447,13 +447,13 @@ async def other_packets_count_once(server: Target) -> Any:
     session = await server.joined("websocket")
     found = [await session.receive()]
     start = asyncio.get_running_loop().time()
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.5)
     await session.send("6")
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.8)
     await session.send("6")
     found += await heard(session.socket)
     waited = asyncio.get_running_loop().time() - start
-    assert 0.2 < waited < 1, waited
+    assert 1.3 < waited < 10, waited
     return found, await server.log_until_closed()
 
 

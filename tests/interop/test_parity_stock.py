@@ -22,7 +22,7 @@ Seen = dict[str, Any]
 
 def play(node: Node, port: str | int, transport: str) -> Seen:
     """Runs the client's script."""
-    done = node.run("parity_client.mjs", f"http://127.0.0.1:{port}", transport, timeout=150.0)
+    done = node.run("parity_client.mjs", f"http://127.0.0.1:{port}", transport, timeout=600.0)
     seen: Seen = json.loads(done.stdout)
     return seen
 

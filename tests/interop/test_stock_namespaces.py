@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from sioproto import ConnectError, CorsPolicy
-from tests.bindings.live import settled
+from tests.bindings.live import JUMPING, settled
 from tests.interop.stock import serving_stock
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ async def test_volatile_events_are_dropped_between_polls_only(stock: Stock) -> N
 
 
 async def test_acknowledged_broadcast(stock: Stock) -> None:
-    async with serving_stock() as live:
+    async with serving_stock(**JUMPING) as live:
         told: list[Any] = []
         answers: list[str] = []
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from collections import deque
+from contextlib import nullcontext
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ class HandRuntime:
     """The runtime port by hand."""
 
     inline = True
+    guard = nullcontext()  # there is one thread, so every caller is in the right place
 
     def __init__(self) -> None:
         self.now = START
@@ -46,9 +48,6 @@ class HandRuntime:
 
     def wake(self, urgent: bool) -> None:
         """Output is taken after each step anyway."""
-
-    def check(self) -> None:
-        """There is one thread, so every caller is in the right place."""
 
     def start(self, run: Coroutine[Any, Any, None]) -> None:
         self._ready.append(run)

@@ -95,7 +95,7 @@ class Node:
         self,
         script: str | Path,
         *args: str,
-        timeout: float = 30.0,
+        timeout: float = 120.0,
         stdin: str = "",
         env: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:

@@ -1,10 +1,10 @@
 // Runs JavaScript that a test sends, against npm's socket.io as server; one process serves many tests.
 //
 // A line of standard input is {code, args}: the body of an async function and its arguments by name, a line of standard
-// output {value} or {error}, in the same order; what a handler threw before is an error, too. Besides its arguments the code sees `serve(options, setup)`, which
-// starts a server and returns its port, and, where `port` is among the arguments, what belongs to that server: `io`,
-// `http`, `log`, `cut` and `restart`. `setup` is code as well; it runs each time that the server starts. Binary values
-// travel as {"$bytes": base64}, both ways.
+// output {value} or {error}, in the same order; what a handler threw before is an error, too. Besides its arguments the
+// code sees `serve(options, setup)`, which starts a server and returns its port, and, where `port` is among the
+// arguments, what belongs to that server: `io`, `http`, `log`, `cut`, `leave` and `comeBack`. `setup` is code as well;
+// it runs each time that the server starts. Binary values travel as {"$bytes": base64}, both ways.
 import { createServer } from "node:http";
 import { createInterface } from "node:readline";
 import { Server } from "socket.io";
@@ -33,9 +33,15 @@ class Served {
     served.set(this.port, this);
   }
 
-  // Ends, and comes back on the same port some time after its clients are gone, for which nobody waits.
-  restart(milliseconds) {
-    this.io.close().then(() => setTimeout(() => this.listen(this.port), milliseconds));
+  // Ends, for which nobody waits: its clients are told first.
+  leave() {
+    this.gone = this.io.close();
+  }
+
+  // Is there again, on the same port.
+  async comeBack() {
+    await this.gone;
+    await this.listen(this.port);
   }
 
   // Every connection is gone at once, as if a cable was pulled. Clients may come back.
@@ -45,7 +51,7 @@ class Served {
 
   get scope() {
     const { io, http, log } = this;
-    return { io, http, log, cut: () => this.cut(), restart: (milliseconds) => this.restart(milliseconds) };
+    return { io, http, log, cut: () => this.cut(), leave: () => this.leave(), comeBack: () => this.comeBack() };
   }
 }
 

@@ -26,7 +26,7 @@ const logs = await connected("/log");
 // The rows that the server wrote down: those that are awaited, and whatever comes soon after.
 async function log(count) {
   const rows = [];
-  for (let turn = 0; turn < 60 && rows.length < count; turn++) {
+  for (let turn = 0; turn < 600 && rows.length < count; turn++) {
     if (turn) await sleep(50);
     rows.push(...(await ask(logs, "take"))[0]);
   }
@@ -102,7 +102,7 @@ const reasons = {
     admin.emit("kick");
     await next(admin, "disconnect");
     socket.io.engine.write('2/admin,["late"]');
-    await sleep(100);
+    await Promise.race([ask(socket, "echo"), next(socket, "disconnect")]);
     const seen = [socket.connected];
     socket.disconnect();
     await log(4);
@@ -266,7 +266,7 @@ const scenarios = {
   async "no other server"() {
     const socket = await connected();
     const [error, answer] = await new Promise((resolve) =>
-      socket.timeout(300).emit("server side", (...answers) => resolve(answers)),
+      socket.timeout(2000).emit("server side", (...answers) => resolve(answers)),
     );
     socket.disconnect();
     await log(2);
@@ -317,7 +317,7 @@ reasons["server shutting down"] = async () => {
 
 const seen = {};
 for (const [name, run] of Object.entries({ ...scenarios, ...reasons })) {
-  seen[name] = await Promise.race([run(), sleep(8000).then(() => "late")]).catch((error) => `failed: ${error.stack}`);
+  seen[name] = await Promise.race([run(), sleep(60000).then(() => "late")]).catch((error) => `failed: ${error.stack}`);
 }
 logs.disconnect();
 console.log(JSON.stringify(seen));

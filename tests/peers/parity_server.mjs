@@ -3,11 +3,11 @@ import { createServer } from "node:http";
 import { Server } from "socket.io";
 
 const http = createServer();
-const io = new Server(http, { pingInterval: 1000, pingTimeout: 1000, connectTimeout: 5000 });
+const io = new Server(http, { pingInterval: 1000, pingTimeout: 3000, connectTimeout: 30000 });
 
 let log = [];
 const tell = (...row) => log.push(row);
-const ASK = 500;
+const ASK = 1500;
 
 io.of("/log").on("connection", (socket) => {
   socket.on("take", (ack) => {

@@ -9,6 +9,7 @@ import pytest
 from sioproto import ConnectError, Disconnected, LocalProtocolError, OptionError, Request, Response
 from sioproto.config import ClientConfig, EngineClientConfig
 from sioproto.engineio import Fetch
+from sioproto.guard import OnePlace
 from sioproto.socketio import Reconnection, SocketClient
 from sioproto.testing import World
 from tests.byhand import ORIGIN, error_of, hand_sockets
@@ -675,17 +676,15 @@ def test_drained_is_called_when_nothing_waits() -> None:
 
 
 def test_commands_are_refused_where_the_core_does_not_live() -> None:
-    def guard() -> None:
-        if away:
-            raise LocalProtocolError("another thread")
-
-    away = False
+    here = 1
+    guard = OnePlace(lambda: here, "another thread")
+    guard.home = here
     core = SocketClient(ORIGIN, EngineClientConfig(), ClientConfig(), make_environment(Clock()), guard=guard)
     socket = core.of("/")
     socket.connect()
     engine = core.engine
     assert engine is not None
-    away = True
+    here = 2
     for command in (
         socket.connect,
         socket.disconnect,
