@@ -208,7 +208,7 @@ class Call(Future[T]):
             if isinstance(result, Pending):
                 result.on_done(self._take)
             elif hasattr(type(result), "__await__"):
-                driver.start(self._wait(result))
+                driver.start(self._wait(driver, result))
             else:
                 self.set_result(result)
         except BaseException as error:  # belongs to whoever waits for the result
@@ -225,9 +225,9 @@ class Call(Future[T]):
         except Exception as error:  # belongs to whoever waits for the result
             self.set_exception(error)
 
-    async def _wait(self, result: Awaitable[T]) -> None:
+    async def _wait(self, driver: Driver, result: Awaitable[T]) -> None:
         try:
-            self.set_result(await result)
+            self.set_result(await driver.hosted._calling.wait(result))
         except Exception as error:  # belongs to whoever waits for the result
             self.set_exception(error)
         except BaseException:
