@@ -50,6 +50,11 @@ class Flavour(ABC):
     def close(self, hosted: Any, grace: float | None) -> None:
         """Closes from another thread, and waits for it."""
 
+    def begin(self, hosted: Any, waits: Callable[[], Any]) -> Future[Any]:
+        """Calls something that waits, which the caller of this does not."""
+        future: Future[Any] = hosted.from_thread(waits)
+        return future
+
     @property
     def missing(self) -> str:
         """What has to be installed for it; empty if it is all there."""
@@ -174,6 +179,18 @@ class Blocking(Flavour):
 
     def close(self, hosted: Any, grace: float | None) -> None:
         hosted.close(grace)
+
+    def begin(self, hosted: Any, waits: Callable[[], Any]) -> Future[Any]:
+        future: Future[Any] = Future()
+
+        def wait() -> None:
+            try:
+                future.set_result(waits())
+            except BaseException as error:
+                future.set_exception(error)
+
+        threading.Thread(target=wait).start()
+        return future
 
 
 ALL: dict[str, Flavour] = {each.name: each for each in (Asyncio("asyncio"), Asyncio("uvloop"), Curio(), Blocking())}

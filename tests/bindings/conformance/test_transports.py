@@ -6,6 +6,7 @@ import asyncio
 import socket as sockets
 import ssl
 import time
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -122,11 +123,13 @@ def test_a_handshake_that_is_never_finished_holds_up_nobody(
     server = scene.server(runtime, where=on_tls(server_tls))
     with sockets.create_connection(server.address) as silent, sockets.create_connection(server.address) as rude:
         rude.sendall(b"GET / HTTP/1.1\r\n\r\n")
-        while rude.recv(1024):
-            pass
+        with suppress(ConnectionError):
+            while rude.recv(1024):
+                pass
         scene.client(runtime, server.url, ssl=client_tls)
         server.stop()
-        assert silent.recv(1) == b""
+        with suppress(ConnectionError):
+            assert silent.recv(1) == b""
 
 
 # Where it listens
