@@ -58,7 +58,7 @@ def test_events_and_acknowledgements(
 @feature("acknowledgements")
 @over_each
 def test_the_server_asks_and_is_answered(scene: Scene, runtime: Flavour, transports: tuple[str, ...]) -> None:
-    server = scene.server(runtime)
+    server = scene.server(runtime, lambda io: io.on("known by", lambda socket, who: f"yes, {who}"))
 
     def handlers(io: app.Client) -> None:
         @io.on("question")
@@ -78,7 +78,6 @@ def test_the_server_asks_and_is_answered(scene: Scene, runtime: Flavour, transpo
         def never(*, ack: object) -> None:
             pass
 
-    server.io.on("known by", lambda socket, who: f"yes, {who}")
     client = scene.client(runtime, server.url, handlers, transports=transports)
     (socket,) = server.sockets
     assert server.call(socket.emit_with_ack, "question", 1, b"two") == [1, b"two"]
