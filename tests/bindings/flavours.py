@@ -181,16 +181,21 @@ class Blocking(Flavour):
         hosted.close(grace)
 
     def begin(self, hosted: Any, waits: Callable[[], Any]) -> Future[Any]:
-        future: Future[Any] = Future()
+        return in_thread(waits)
 
-        def wait() -> None:
-            try:
-                future.set_result(waits())
-            except BaseException as error:
-                future.set_exception(error)
 
-        threading.Thread(target=wait).start()
-        return future
+def in_thread(function: Callable[[], Any]) -> Future[Any]:
+    """Calls a function in a new thread."""
+    future: Future[Any] = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:  # belongs to whoever waits for the result
+            future.set_exception(error)
+
+    threading.Thread(target=call).start()
+    return future
 
 
 ALL: dict[str, Flavour] = {each.name: each for each in (Asyncio("asyncio"), Asyncio("uvloop"), Curio(), Blocking())}

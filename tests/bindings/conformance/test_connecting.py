@@ -167,7 +167,7 @@ def test_leaving_the_block_delivers_what_was_emitted_and_says_goodbye(
     assert gone == ["client namespace disconnect"]
     assert lost == [("disconnect", "io client disconnect", None)]
     eventually(lambda: server.sessions == 0)
-    with pytest.raises(LocalProtocolError, match="not running|does not serve"):
+    with pytest.raises(LocalProtocolError, match=r"not running|does not serve"):
         client.hosted.from_thread(client.hosted.emit, "number", 1)
 
 

@@ -55,7 +55,7 @@ def test_what_was_emitted_before_the_end_is_delivered(
 
     client.upgraded()
     if client.transport == "websocket":
-        # Over polling a POST that comes too late fails, and may be quicker with that than the last poll with its events.
+        # A POST that comes too late fails, and may be quicker with that than the last poll with its events.
         client.call(send_up)
         gathered(up, 100)
     for number in range(1000):
@@ -195,8 +195,7 @@ def test_a_thousand_at_once(scene: Scene, runtime: Flavour) -> None:
         await asyncio.gather(*(use(index, client) for index, client in enumerate(clients)))
         for client in clients[::2]:
             await client.hang_up()
-        while server.sessions > CROWD // 2:
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(eventually, lambda: server.sessions == CROWD // 2)
         stopping = asyncio.create_task(asyncio.to_thread(server.stop, LATE))
         codes = await asyncio.gather(*(client.ended() for client in clients[1::2]))
         assert set(codes) == {1005}
