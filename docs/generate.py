@@ -114,7 +114,6 @@ CLIENT_ACTIONS = {
     "reject": "Ends the connection with `parse error`.",
     "time_out": "Ends the connection with `ping timeout`.",
     "lose_network": "Ends the connection with `transport close`, or before it was open with `transport error`.",
-    "flush": "Sends what was left for the next POST; if that is nothing, the last packets are handed over.",
     "force_close": "Ends the connection with `forced close`.",
 }
 

@@ -95,7 +95,9 @@ class Recovery:
     max_packets: int = 100_000
     """Events that are kept for a namespace; beyond, the oldest goes."""
     max_bytes: int = 64 * 1024 * 1024
-    """Bytes of events that are kept for a namespace, each with 400 on top; beyond, the oldest goes."""
+    """Bytes of events that are kept for a namespace, each with 400 on top, and 250 for each room but the first; beyond,
+    the oldest goes.
+    """
     max_sessions: int = 10_000
     """Sockets that may be away at once, in all namespaces; beyond, the one that has been away for the longest goes."""
     store_timeout: float = 5.0
@@ -179,6 +181,10 @@ class SocketConfig:
     """CONNECTs of one session that wait for an answer."""
     connect_rate: int = 100
     """CONNECTs a minute and session, refused ones included."""
+    max_early: int = 100
+    """Events that may come for a namespace before its CONNECT is answered; beyond, the session is closed."""
+    max_early_bytes: int = 16 * 1024
+    """What all of them may take on the wire, and binary before the first namespace is joined; beyond, the same."""
     max_attachments: int = 10
     max_arguments: int = 1000
     max_depth: int = 100
@@ -233,6 +239,10 @@ class EngineClientConfig:
     """Whether cookies that the server sets are sent back, over all connections."""
     max_cookies: int = 50
     """Cookies that are kept; beyond, the oldest goes."""
+    max_cookie_bytes: int = 8 * 1024
+    """What all of them may take in the header field of a request, which servers take up to 16 KiB or so of; beyond,
+    the oldest goes.
+    """
     timestamp_param: str = "t"
     """Names the query parameter that keeps caches from answering."""
     timestamp_requests: bool | None = None
@@ -244,9 +254,11 @@ class EngineClientConfig:
     upgrade_timeout: float = 10.0
     """An upgrade that takes longer is given up; polling goes on."""
     close_timeout: float = 5.0
-    """How long a closing connection may take to hand over its last packets."""
-    max_payload: int = 100 * 1024 * 1024
-    """The largest message or polling response that is accepted from the server, in bytes."""
+    """How long a closing connection waits for its server to take the next of its last packets."""
+    max_payload: int = 16 * 1024 * 1024
+    """The largest message or polling response that is accepted from the server, in bytes; beyond, the connection is
+    closed.
+    """
     max_control_packets: int = 100
     """Packets other than messages in one polling payload."""
     max_post_packets: int = 16
@@ -266,7 +278,8 @@ class EngineClientConfig:
             raise OptionError(f"path must begin with a slash, not {self.path!r}")
         check_positive(
             self,
-            *("upgrade_timeout", "close_timeout", "max_payload", "max_control_packets", "max_cookies"),
+            *("upgrade_timeout", "close_timeout", "max_payload", "max_control_packets"),
+            *("max_cookies", "max_cookie_bytes"),
             *("decode_slice", "max_send_buffer", "drain_mark", "max_post_packets"),
         )
         if self.request_timeout is not None:
@@ -292,6 +305,10 @@ class ClientConfig:
 
     open_timeout: float | None = 20.0
     """How long a connection may take to open, in seconds; None for as long as it takes."""
+    connect_timeout: float | None = 60.0
+    """How long the server may take to answer a CONNECT, in seconds; None for as long as it takes. Beyond, the
+    connection is closed and tried again, or if another namespace uses it, that socket alone gets ``connect_error``.
+    """
     reconnection: bool = True
     """Whether a lost connection, or one that could not be opened, is tried again."""
     reconnection_attempts: int | None = None
@@ -299,6 +316,8 @@ class ClientConfig:
     reconnection_delay: float = 1.0
     """Seconds before the first attempt; each further one waits twice as long, up to ``reconnection_delay_max``."""
     reconnection_delay_max: float = 5.0
+    reconnection_reset_after: float = 5.0
+    """Seconds that a connection has to last until the delays begin with the shortest one again."""
     randomization_factor: float = 0.5
     """How far a delay varies, 0 to 1, so that clients do not come back all at once; also at the longest delay."""
     ack_timeout: float | None = None
@@ -308,8 +327,9 @@ class ClientConfig:
     max_buffered: int = 10_000
     """Events that may wait for a connection, and for their turn with ``retries``; beyond, ``emit`` raises."""
     max_early: int = 25_000
-    """Events of a namespace that may come before its CONNECT is answered, ``max_payload`` bytes in all; beyond, the
-    connection is closed."""
+    """Events of a namespace that may come before its CONNECT is answered; beyond, the connection is closed."""
+    max_early_bytes: int = 16 * 1024 * 1024
+    """What all of them may take on the wire; beyond, the same."""
     max_acks: int = 1000
     """Acknowledgements that are awaited in one namespace; beyond, the oldest fails."""
     max_attachments: int = 1000
@@ -317,12 +337,12 @@ class ClientConfig:
     max_depth: int = 100
     """How deep arrays and objects of a payload may nest."""
     max_containers: int = 1_000_000
-    """Arrays and objects of one payload."""
+    """Arrays and objects of one payload; each takes up to 30 times the room that it has on the wire."""
     max_event_name: int = 1024
     max_namespace_name: int = 256
 
     def __post_init__(self) -> None:
-        optional = ("open_timeout", "reconnection_attempts", "ack_timeout")
+        optional = ("open_timeout", "connect_timeout", "reconnection_attempts", "ack_timeout")
         free = ("reconnection", "retries", "randomization_factor")
         check_positive(self, *(each.name for each in fields(self) if each.name not in optional + free))
         check_positive(self, *(name for name in optional if getattr(self, name) is not None))

@@ -12,8 +12,6 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, ClassVar
 
-from sioproto.errors import LocalProtocolError
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -41,23 +39,3 @@ class Anywhere(EasyExit):
 
 
 ANYWHERE = Anywhere()
-
-
-class OnePlace(EasyExit):
-    """Lets in whoever is where the core lives, such as the thread of an event loop, and raises ``LocalProtocolError``
-    for all others.
-
-    ``here()`` says where the caller is, ``advice`` what to do from elsewhere. While ``home`` is None the core lives
-    nowhere yet, and everybody may enter.
-    """
-
-    __slots__ = ("_advice", "_here", "home")
-
-    def __init__(self, here: Callable[[], int], advice: str) -> None:
-        self._here = here
-        self._advice = advice
-        self.home: int | None = None
-
-    def __enter__(self) -> None:
-        if self.home is not None and self.home != self._here():
-            raise LocalProtocolError(self._advice)

@@ -52,6 +52,11 @@ class Listener:
                 f"{what} gets ({', '.join(given)}), and {name} needs {self.least} positional arguments"
             )
 
+    @property
+    def plain(self) -> bool:
+        """Whether it stays, waits its turn and takes arguments as they come."""
+        return not (self.once or self.concurrent) and self.event is None
+
     def fit(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """Drops the arguments that the handler does not take, as a JavaScript function ignores them."""
         return args if len(args) <= self.most else args[: self.most]
@@ -95,20 +100,19 @@ def without(listeners: tuple[Listener, ...], call: Callable[..., Any]) -> tuple[
 class Handlers:
     """Listeners by event name, in the order of their registration."""
 
-    __slots__ = ("_table",)
+    __slots__ = ("_table", "lone")
 
     def __init__(self) -> None:
         self._table: dict[str, tuple[Listener, ...]] = {}
+        self.lone: dict[str, Listener] = {}
+        """The listeners that are the only one of their event, stay, wait their turn and take arguments as they come."""
 
     def add(self, event: str, listener: Listener) -> None:
-        self._table[event] = (*self._table.get(event, ()), listener)
+        self._put(event, (*self._table.get(event, ()), listener))
 
     def remove(self, event: str, call: Callable[..., Any] | None = None) -> None:
         """Removes every listener of an event, or the first one that is ``call``; unknown ones are ignored."""
-        if call is None:
-            self._table.pop(event, None)
-            return
-        self._put(event, without(self._table.get(event, ()), call))
+        self._put(event, () if call is None else without(self._table.get(event, ()), call))
 
     def find(self, event: str) -> tuple[Listener, ...]:
         """Returns the listeners of an event; those that asked for one call are removed by this."""
@@ -120,14 +124,6 @@ class Handlers:
                 self._put(event, tuple(each for each in listeners if not each.once))
                 break
         return listeners
-
-    def lone(self, event: str) -> Listener | None:
-        """Returns the listener of an event if there is just one and it stays; asking changes nothing."""
-        listeners = self._table.get(event)
-        if listeners is None or len(listeners) > 1:
-            return None
-        (listener,) = listeners
-        return None if listener.once or listener.concurrent else listener
 
     def __contains__(self, event: str) -> bool:
         return event in self._table
@@ -144,6 +140,10 @@ class Handlers:
             self._table[event] = listeners
         else:
             self._table.pop(event, None)
+        if len(listeners) == 1 and listeners[0].plain:
+            self.lone[event] = listeners[0]
+        else:
+            self.lone.pop(event, None)
 
 
 def observer_of(event: str, call: Callable[..., Any], *, once: bool = False) -> Listener:

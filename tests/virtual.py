@@ -38,8 +38,8 @@ E = TypeVar("E")
 BUDGET = 10_000
 """Rounds after which a core that is never quiet counts as stuck."""
 
-PROBING = (State.PROBING, State.PROBED)
-CLOSING = (State.POLLING_CLOSING, State.WEBSOCKET_CLOSING)
+PROBING = (State.PROBING, State.PROBED, State.PROBED_CLOSING)
+CLOSING = (State.POLLING_CLOSING, State.PROBED_CLOSING, State.WEBSOCKET_CLOSING)
 
 
 class Clock:
@@ -259,6 +259,8 @@ class Client:
         self.polls = polls
         self.pongs = pongs
         self.log: list[str | bytes] = []
+        self.whole = {1}
+        """How many packets there were at the end of each answer to a poll, the handshake's first: these come whole."""
         self.sid = ""
         self.handshake: dict[str, Any] = {}
         self.call: Call | None = None
@@ -415,6 +417,7 @@ class Client:
         elif call.status == 200:
             self.call = None
             self._packets(call.packets)
+            self.whole.add(len(self.log))
             self.over = self.over or "1" in call.packets
             if self.polls and not self.over and self._transport == "polling":
                 self.driver.todo.append(self._poll_again)
@@ -479,7 +482,7 @@ def check_engine(engine: EngineServer) -> None:
         assert (session.link is not None) == (state in (State.WEBSOCKET, State.WEBSOCKET_CLOSING))
         assert (session.probe is not None) == (state in PROBING)
         probing += state in PROBING
-        probed += state is State.PROBED
+        probed += state in (State.PROBED, State.PROBED_CLOSING)
         closing += state in CLOSING
         beating += session.open
         polling = session.polling

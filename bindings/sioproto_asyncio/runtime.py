@@ -315,6 +315,11 @@ class Carrier(asyncio.BufferedProtocol):
             self._connection.receive_unblocked()
             self._driver.wake(False)
 
+    @property
+    def holding(self) -> bool:
+        """Whether there is something that the peer did not take yet."""
+        return self.transport is not None and self.transport.get_write_buffer_size() > 0
+
     def serve(self, connection: Connection | ClientConnection) -> None:
         """Does what the connection has to do now."""
         transport = self.transport

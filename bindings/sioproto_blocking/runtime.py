@@ -33,6 +33,12 @@ if TYPE_CHECKING:
     from sioproto_wire import ClientConnection
 
 
+HERE = "the thread that waits for sockets"
+
+LONG = 3600.0
+"""Seconds after which it is looked for a deadline once more: systems know no waiting of any length."""
+
+
 class BlockingDriver(ThreadedDriver):
     """Drives one server or client from ``begin`` to the end."""
 
@@ -66,7 +72,7 @@ class BlockingDriver(ThreadedDriver):
             thread = Thread(target=self._live, name="sioproto", daemon=True)
             self._threads.append(thread)
             thread.start()
-            self._home.home = thread.ident
+            self._thread = thread.ident
 
     def finish(self) -> None:
         super().finish()
@@ -82,9 +88,10 @@ class BlockingDriver(ThreadedDriver):
                     if not self.running:
                         return
                     deadline = self._deadline
-                ready = self.selector.select(None if deadline is None else deadline - self.environment.clock())
-        except BaseException as error:  # nobody else would hear of it, and everybody would wait for ever
-            self.report(error, "the thread that waits for sockets")
+                wait = LONG if deadline is None else min(LONG, deadline - self.environment.clock())
+                ready = self.selector.select(wait)
+        except BaseException as error:  # everybody would wait for ever
+            self.report(error, HERE)
             with self.guard:
                 self.hosted._finish()
         finally:
@@ -96,14 +103,21 @@ class BlockingDriver(ThreadedDriver):
 
     def _turn(self, ready: list[tuple[selectors.SelectorKey, int]]) -> None:
         for key, events in ready:
-            key.data(events)
+            self._do(key.data, events)
         if self._deadline is not None and self._deadline <= self.environment.clock():
-            self.due()
-        self.pump()
+            self._do(self.due)
+        self._do(self.pump)
         while self._errands or self._woken:
             while self._errands:
-                self._errands.popleft()()
-            self.pump()
+                self._do(self._errands.popleft())
+            self._do(self.pump)
+
+    def _do(self, call: Callable[..., object], *args: Any) -> None:
+        """What goes wrong with one connection is told, and no end to the others."""
+        try:
+            call(*args)
+        except Exception as error:
+            self.report(error, HERE)
 
     def errand(self, do: Callable[[], object]) -> None:
         self._errands.append(do)

@@ -3,10 +3,8 @@
 Plain code can neither spawn nor cancel on curio, nor wake a task but by a ``Bell``. So it leaves *errands*, which the
 next of our tasks that runs does, and rings for the *pump*, which rests until then or until the next deadline.
 
-Rule 1: bytes and time are moved here. What they mean is decided in ``sioproto`` and ``sioproto_wire``.
-
-Rule 2: a socket is closed by the task that reads from it, when the one that writes is gone. curio does not wake who
-waits for a socket that somebody else closes, and mistakes the next one of that number for it.
+The rule not to be broken: a socket is closed by the task that reads from it, when the one that writes is gone. curio
+does not wake who waits for a socket that somebody else closes, and mistakes the next one of that number for it.
 """
 
 from __future__ import annotations
@@ -18,8 +16,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import curio.io
-import curio.socket
+import curio
 from curio import traps
 
 from sioproto.errors import LocalProtocolError
@@ -53,6 +50,7 @@ class CurioDriver(AsyncDriver):
         self._pump: Any = None
         self._starting = 0
         self._tasks: set[Any] = set()
+        self._timed: float | None = None
 
     async def enter(self) -> None:
         self.check()  # a thread has one kernel
@@ -79,7 +77,7 @@ class CurioDriver(AsyncDriver):
                 try:
                     await self._rest()
                 except curio.CancelledError:
-                    self.deaf = True
+                    self.deaf, self._timed = True, None
                     self.hosted._close(0)
         finally:
             async with curio.disable_cancellation():
@@ -92,15 +90,18 @@ class CurioDriver(AsyncDriver):
 
     async def _rest(self) -> None:
         # curio.timeout_after complains in the log whenever something else happens a moment after the deadline.
-        await traps._unset_timeout(None)
-        if self._deadline is not None:
-            await traps._set_timeout(await traps._clock() + self._deadline - self.environment.clock())
-        with suppress(curio.TaskTimeout):
+        if self._timed != self._deadline:
+            self._timed = self._deadline
+            await traps._unset_timeout(None)
+            if self._deadline is not None:
+                await traps._set_timeout(await traps._clock() + self._deadline - self.environment.clock())
+        try:
             await traps._future_wait(self._bell)
+        except curio.TaskTimeout:
+            self._timed = None
 
     def wake(self, urgent: bool) -> None:
         if self.running:
-            self.check()
             self._bell.ring()
             if urgent:
                 self.pump()
@@ -238,10 +239,7 @@ class Carrier(sockets.SocketCarrier):
 
     async def _live(self, sock: socket.socket | None, tls: ssl.SSLContext | None) -> None:
         try:
-            if sock is None:
-                await self._dial()
-            else:
-                await self._take(sock, tls, server_side=True)
+            await (self._dial() if sock is None else self._take(sock, tls, server_side=True))
             self.driver.wake(False)
             await self._read()
         except (OSError, EOFError):

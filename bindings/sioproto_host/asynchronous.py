@@ -116,15 +116,17 @@ class AsyncServer(HostedServer):
         finally:
             await self.close()
 
-    async def close(self, grace: float | None = None) -> None:
+    async def close(self, grace: float | None = None) -> int:
         """Stops: no new connections or sessions, handlers finish, queues are drained, clients are told, all is closed.
 
         Takes at most ``grace`` seconds (the option of that name by default), and little more for the last connections.
         Clients are told by the end of their connection, so stock clients come back as soon as there is a server again.
-        Calling it again waits for the same end.
+        Returns how many messages were not sent in that time, see ``stop``: 0 if nothing was lost here. Calling it again
+        waits for the same end.
         """
         await self._close(grace)
         await self._driver.leave()
+        return self._unsent_at_end
 
 
 class AsyncClient(HostedClient):
@@ -152,11 +154,13 @@ class AsyncClient(HostedClient):
         """Waits until the client is disconnected and does not come back by itself."""
         await self.ended()
 
-    async def close(self, grace: float | None = None) -> None:
+    async def close(self, grace: float | None = None) -> int:
         """Disconnects every namespace for good; what was emitted before is delivered first.
 
         Takes at most ``grace`` seconds (the option of that name by default), and little more for the last connection.
-        Calling it again waits for the same end.
+        Returns how many messages were not sent in that time, see ``stop``: 0 if nothing was lost here. Calling it again
+        waits for the same end.
         """
         await self._close(grace)
         await self._driver.leave()
+        return self._unsent_at_end

@@ -78,7 +78,12 @@ class BlockingServer(HostedServer):
         """Serves in the background while the ``with`` block runs, then closes gracefully. See ``serve``."""
         self._check_new()
         listeners = sockets.listen(host, port, how)
-        self._driver.begin()
+        try:
+            self._driver.begin()
+        except BaseException:
+            for listener in listeners:
+                listener.close()
+            raise
         self._driver.listen(listeners, how.get("ssl"))
         try:
             yield self

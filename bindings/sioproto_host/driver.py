@@ -14,8 +14,8 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sioproto.errors import LocalProtocolError, is_remote
-from sioproto.guard import OnePlace
 from sioproto.pending import Pending
+from sioproto_host.guard import OneThread
 from sioproto_wire.environment import real_environment
 from sioproto_wire.outgoing import ClientConnection
 
@@ -50,8 +50,9 @@ class Driver(ABC):
         self.environment = environment or real_environment()
         self.running = False
         """Whether bytes and time move: between ``begin`` and ``finish``."""
-        self._home = OnePlace(threading.get_ident, FOREIGN)
-        self.guard: Guard = self._home
+        self._thread: int | None = None
+        self._home = OneThread(FOREIGN)
+        self.guard: Guard = self._home.guard
         """See ``Runtime.guard``; a runtime with threads has a lock instead."""
         self._pumping = False
         self._posted: deque[Call[Any]] = deque()
@@ -59,7 +60,8 @@ class Driver(ABC):
 
     def begin(self) -> None:
         """Binds the runtime to the calling thread, where the core lives from now on."""
-        self._home.home = threading.get_ident()
+        self._thread = threading.get_ident()
+        self._home.settle()
         self.running = True
         self.wake(False)
 
@@ -67,7 +69,8 @@ class Driver(ABC):
         """Nothing moves any more; calls from other threads that nobody made fail."""
         with self._posting:
             self.running = False
-            self._home.home = None
+            self._thread = None
+            self._home.leave()
             calls, self._posted = self._posted, deque()
         for call in calls:
             call.fail()
@@ -77,11 +80,11 @@ class Driver(ABC):
     @property
     def at_home(self) -> bool:
         """Whether the caller is in the thread where the core lives."""
-        return self._home.home == threading.get_ident()
+        return self._thread == threading.get_ident()
 
     def check(self) -> None:
         """Refuses a foreign thread, and names the way in."""
-        with self._home:
+        with self._home.guard:
             pass
 
     def report(self, error: BaseException, where: str) -> None:

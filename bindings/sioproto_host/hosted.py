@@ -7,6 +7,7 @@ A binding derives its ``Server`` and its ``Client`` from these and adds how to b
 from __future__ import annotations
 
 import inspect
+import math
 import ssl
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LINGER = 0.5
-"""Seconds that connections get to finish their closing after the last session is gone."""
+"""Seconds that connections get to finish their closing after the last session is gone; more if they are slow."""
 
 CLEAN_UP = 0.25
 """Seconds that cancelled user code gets at the end."""
@@ -77,6 +78,9 @@ class Hosted(Running):
         self._grace = grace
         self._stage = Ending.NOT_YET
         self._stage_timer: Timer | None = None
+        self._cut_at = math.inf
+        self._unsent_at_end = 0
+        """Messages that were not sent when everything was stopped."""
         self.ending: Pending[None] = Pending(self._waiting)
         """Done when everything is over."""
         driver.hosted = self
@@ -90,8 +94,8 @@ class Hosted(Running):
         """Does what is due now."""
 
     @abstractmethod
-    def stop(self, grace: float) -> Pending[None]:
-        """Ends sessions and handlers within ``grace`` seconds."""
+    def stop(self, grace: float) -> Pending[int]:
+        """Ends sessions and handlers within ``grace`` seconds; the result is how many messages were not sent."""
 
     # Threads
 
@@ -148,36 +152,55 @@ class Hosted(Running):
                 over.resolve(None)
                 return over
             grace = self._grace if grace is None else grace
+            self._cut_at = min(self._cut_at, self._driver.environment.clock() + grace)
             if self._stage is Ending.NOT_YET:
                 self._stage = Ending.STOPPING
                 self._driver.stop_listening()
-                self.stop(grace).on_done(lambda _: self._stopped())
+                self.stop(grace).on_done(self._stopped)
             elif self._stage is Ending.STOPPING:
                 self.stop(grace)
             return self.ending
 
-    def _stopped(self) -> None:
+    def _stopped(self, stopped: Pending[int]) -> None:
+        self._unsent_at_end = stopped.result()
         # A turn later: whoever called ``close`` waits for the end by then, and is not cancelled.
         self._enter_stage(Ending.STOPPING, 0.0, self._linger)
         self._driver.wake(False)
 
     def _linger(self) -> None:
-        self._enter_stage(Ending.LINGERING, LINGER, self._cancel)
+        self._enter_stage(Ending.LINGERING, LINGER, self._lingered)
         self.wire.shutdown()
         self._driver.wake(False)
         self.settle()
 
+    def _lingered(self) -> None:
+        """Gives those who read slowly what is left of the grace, and nobody else."""
+        left = self._cut_at - self._driver.environment.clock()
+        slow = {each for each in self._all_connections() if each.owner is not None and each.owner.holding}
+        if not slow or left <= 0:
+            self._cancel()
+            return
+        self._enter_stage(Ending.LINGERING, left, self._cancel)
+        for connection in self._all_connections():
+            if connection not in slow:
+                self._abort(connection)
+
     def _cancel(self) -> None:
         self._enter_stage(Ending.CANCELLING, CLEAN_UP, self._finish)
-        connections: list[Connection | ClientConnection] = list(self.wire.connections)
-        for connection in connections:
-            if connection.owner is None:
-                connection.receive_lost()  # it was never dialed
-            else:
-                connection.owner.abort()
+        for connection in self._all_connections():
+            self._abort(connection)
         self._driver.cancel_tasks()
         self._driver.wake(False)
         self.settle()
+
+    def _all_connections(self) -> list[Connection | ClientConnection]:
+        return list(self.wire.connections)
+
+    def _abort(self, connection: Connection | ClientConnection) -> None:
+        if connection.owner is None:
+            connection.receive_lost()  # it was never dialed
+        else:
+            connection.owner.abort()
 
     def _finish(self) -> None:
         if self._stage is Ending.OVER:

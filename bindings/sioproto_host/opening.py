@@ -14,6 +14,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from sioproto_host import sockets
+from sioproto_host.threads import begin
 from sioproto_wire import ServerWire
 
 if TYPE_CHECKING:
@@ -74,6 +75,9 @@ class OpeningCarrier(sockets.SocketCarrier):
                     self.eof = not self.receive(sock, self.driver.buffer)
             except OSError:
                 self.close()
+            except BaseException:  # not the peer's fault, but its connection is good for nothing any more
+                self.close()
+                raise
             else:
                 self.watch()
 
@@ -141,7 +145,8 @@ class OpeningCarrier(sockets.SocketCarrier):
         if not found:
             # The resolver cannot but wait, so it has a thread of its own.
             answer: list[Any] = []
-            Thread(target=self._look_up, args=(host, port, answer), name="sioproto-resolver", daemon=True).start()
+            resolver = Thread(target=self._look_up, args=(host, port, answer), name="sioproto-resolver", daemon=True)
+            begin(resolver)
             yield 0
             (found,) = answer
             if isinstance(found, Exception):

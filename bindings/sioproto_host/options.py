@@ -67,6 +67,8 @@ class Options(TypedDict, total=False):
     max_namespaces: int
     max_pending_connects: int
     connect_rate: int
+    max_early: int
+    max_early_bytes: int
     max_attachments: int
     max_arguments: int
     max_depth: int
@@ -129,6 +131,7 @@ class ClientOptions(TypedDict, total=False):
     subprotocols: tuple[str, ...]
     cookie_jar: bool
     max_cookies: int
+    max_cookie_bytes: int
     timestamp_param: str
     timestamp_requests: bool | None
     force_base64: bool
@@ -144,15 +147,18 @@ class ClientOptions(TypedDict, total=False):
 
     # Socket.IO: see ClientConfig
     open_timeout: float | None
+    connect_timeout: float | None
     reconnection: bool
     reconnection_attempts: int | None
     reconnection_delay: float
     reconnection_delay_max: float
+    reconnection_reset_after: float
     randomization_factor: float
     ack_timeout: float | None
     retries: int
     max_buffered: int
     max_early: int
+    max_early_bytes: int
     max_acks: int
     max_attachments: int
     max_arguments: int

@@ -62,6 +62,11 @@ class SocketCarrier(ABC):
     def await_writable(self) -> None:
         """Calls ``flush`` as soon as the socket takes something, and again until that returns True."""
 
+    @property
+    def holding(self) -> bool:
+        """Whether there is something that the peer did not take yet."""
+        return bool(self.unsent)
+
     def serve(self, connection: Any) -> None:
         """Does what the connection has to do now."""
         data = connection.take()

@@ -7,6 +7,7 @@ it waits: for user code, for a ``Pending``, for a socket.
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from threading import Condition, Event, RLock, Thread, current_thread
@@ -75,6 +76,17 @@ class ThreadedDriver(Driver):
         if not self.running:
             raise LocalProtocolError(NOT_RUNNING)
         call.run(self)
+
+    def report(self, error: BaseException, where: str) -> None:
+        """Logs what user code raised, in a thread of the pool and without the lock.
+
+        What takes a record may itself send, from any thread and with a lock of its own held, and so wait for ours.
+        """
+        if self.running:
+            with self.guard, suppress(OSError):
+                self._pool.submit(partial(self.hosted._calling.call, super().report, error, where))
+                return
+        super().report(error, where)
 
     # User code
 
@@ -204,13 +216,23 @@ class Pool:
         """Calls that nobody makes yet."""
 
     def submit(self, call: Callable[[], object]) -> None:
-        """Lines up a call. There is a new thread for it if nobody is free, up to the limit."""
+        """Lines up a call. There is a new thread for it if nobody is free, up to the limit.
+
+        Raises ``OSError`` when there is none yet, and the system has no resources for one.
+        """
         self._waiting += 1
         if self._waiting > len(self._idle) and self._begun < self._limit:
             self._begun += 1
             thread = Thread(target=self._work, name=f"sioproto-{self._begun}", daemon=True)
             self._idle.add(thread)
-            thread.start()
+            try:
+                begin(thread)
+            except OSError:
+                self._begun -= 1
+                self._idle.discard(thread)
+                if not self._begun:
+                    self._waiting -= 1
+                    raise
         self._calls.put(call)
 
     def stop(self) -> set[Thread]:
@@ -229,3 +251,11 @@ class Pool:
                     call()
                 finally:
                     self._idle.add(thread)
+
+
+def begin(thread: Thread) -> None:
+    """Starts a thread. Raises ``OSError`` where the system has no resources for it."""
+    try:
+        thread.start()
+    except RuntimeError as error:  # what Python says then
+        raise OSError(str(error)) from None

@@ -28,7 +28,7 @@ def main(url: str) -> None:
         print(f"answer: {await client.timeout(5).emit_with_ack('say', 'hello')}")
         ends.append(client.stop(5))
 
-    ends: list[Pending[None]] = []
+    ends: list[Pending[int]] = []
     client.spawn(talk)
     loop.run(client, ClientWire(client), until=lambda: any(end.done for end in ends))
 

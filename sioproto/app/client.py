@@ -19,7 +19,7 @@ from sioproto.engineio.events import ObserverFailed
 from sioproto.engineio.origin import parse_url
 from sioproto.errors import AckTimeout, OptionError
 from sioproto.pending import Pending
-from sioproto.socketio.client_events import AuthAsked, ClientEvent, ConnectFailed, EventLost
+from sioproto.socketio.client_events import AuthAsked, ClientEvent, ConnectFailed, EventArrived, EventLost
 from sioproto.socketio.client_socket import ClientSocket
 from sioproto.socketio.registering import RegisteringAlone
 from sioproto.socketio.socket_client import SocketClient, make_parser
@@ -99,7 +99,8 @@ class Client(RegisteringAlone, MainNamespace, Running):
             client_steps, lone_client_step, _handled, runtime, self._calling, self._report, max_parked
         )
         self._advancing = False
-        self._stopping: Pending[None] | None = None
+        self._stopping: Pending[int] | None = None
+        self._unsent_before = 0
         self._first: Pending[None] | None = None
         self._ended: Pending[None] | None = None
         self.socket = self._core.of(path, auth)
@@ -131,6 +132,11 @@ class Client(RegisteringAlone, MainNamespace, Running):
     def engine(self) -> EngineClient | None:
         """The current Engine.IO connection."""
         return self._core.engine
+
+    @property
+    def unsent(self) -> int:
+        """Messages that were not sent, over all connections so far; see ``SocketClient.unsent``."""
+        return self._core.unsent
 
     @property
     def origin(self) -> Origin:
@@ -284,15 +290,17 @@ class Client(RegisteringAlone, MainNamespace, Running):
 
     # The end
 
-    def stop(self, grace: float) -> Pending[None]:
+    def stop(self, grace: float) -> Pending[int]:
         """Disconnects and ends within ``grace`` seconds; the result is done when no connection and no handler is left.
 
-        What was queued is delivered first; what is left when the time is over is cut off. A second call may shorten the
-        time, and returns the same result.
+        What was queued is delivered first; what is left when the time is over is cut off. The result is how many
+        messages were not sent since this was called, those of events that waited for a connection among them: 0 if all
+        were. A second call may shorten the time, and returns the same result.
         """
         with self._runtime.guard:
             if self._stopping is None:
                 self._stopping = Pending(self._waiting)
+                self._unsent_before = self._core.unsent
                 self._core.close()
                 self._advance()
             if not self._stopping.done:
@@ -307,11 +315,11 @@ class Client(RegisteringAlone, MainNamespace, Running):
         self._advance()
         self._dispatcher.cut_off = True
         if self._stopping is not None:
-            self._stopping.resolve(None)
+            self._stopping.resolve(self._core.unsent - self._unsent_before)
 
     def _check_stopped(self) -> None:
         if self._stopping is not None and self._core.closed and not self._dispatcher.running:
-            self._stopping.resolve(None)
+            self._stopping.resolve(self._core.unsent - self._unsent_before)
 
     # What the floor below tells
 
@@ -344,7 +352,9 @@ class Client(RegisteringAlone, MainNamespace, Running):
                 first.reject(error)
 
     def _handle(self, event: ClientEvent) -> None:
-        if isinstance(event, AuthAsked):
+        if isinstance(event, EventArrived):  # nearly all of them are
+            self._dispatcher.take(event)
+        elif isinstance(event, AuthAsked):
             self._start(flows.ask_auth(self._core, self._calling, self._report, event.ticket))
         elif isinstance(event, ObserverFailed):
             self._report(event.error, f"observer of {event.where}")

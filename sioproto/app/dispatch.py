@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from sioproto.app.steps import event_of, missing
 from sioproto.pending import Pending
-from sioproto.socketio.client_events import EventArrived
+from sioproto.socketio.client_events import (
+    ClientConnected,
+    ClientDisconnected,
+    ConnectFailed,
+    EventArrived,
+    Reconnection,
+)
 from sioproto.socketio.events import DisconnectingAsked, EventReceived, SocketDisconnected
 
 if TYPE_CHECKING:
@@ -30,14 +36,20 @@ PARKING = 256
 """What a parked event costs besides its size on the wire, in bytes; without it tiny events would weigh nothing."""
 
 
+News = ClientConnected | ClientDisconnected | ConnectFailed | Reconnection
+"""What happens to a client's socket, but for the events of its server."""
+
+
 class Lane:
     """What waits to be handled for one socket, in order."""
 
-    __slots__ = ("idle", "jobs", "socket", "waiting", "work")
+    __slots__ = ("idle", "jobs", "news", "socket", "waiting", "work")
 
     def __init__(self, socket: Socket | ClientSocket) -> None:
         self.socket = socket
         self.jobs: deque[Job] = deque()
+        self.news = 0
+        """How many of the jobs tell how a client's connections come and go."""
         self.work: tuple[Job, Generator[Step, None, None]] | None = None
         """The job in hand and its handlers that are still to be called."""
         self.waiting: tuple[Awaitable[Any], Step] | None = None
@@ -81,9 +93,13 @@ class Dispatcher:
         socket = job.socket
         lane: Lane | None = socket.lane
         if lane is not None:
-            if isinstance(job, DisconnectingAsked | SocketDisconnected) and job.socket.expelled:
-                self._forget_parked(lane)
-            self._park(job)
+            if isinstance(job, EventReceived | EventArrived):
+                self._park(job)
+            elif isinstance(job, DisconnectingAsked | SocketDisconnected):
+                if job.socket.expelled:
+                    self._forget_parked(lane)
+            elif not self._admit(lane, job):
+                return
             lane.jobs.append(job)
             return
         step = self._lone_step(job) if self._inline else None
@@ -144,6 +160,8 @@ class Dispatcher:
     def _next(self, lane: Lane) -> None:
         if lane.jobs:
             job = lane.jobs.popleft()
+            if isinstance(job, News):
+                lane.news -= 1
             lane.work = (job, self._steps(job))
         else:
             lane.work = None
@@ -155,9 +173,10 @@ class Dispatcher:
         """Calls the one handler of an ordinary event; returns what it waits for."""
         try:
             result = self._call(job, step)
-            if hasattr(type(result), "__await__"):
+            if result is not None and hasattr(type(result), "__await__"):
                 return result, step
-            self._answer(step, result)
+            if step.reply is not None:
+                self._answer(step, result)
         except Exception as error:  # a user's code: its failure is reported and stops nobody
             self._failed(job, step, error)
         return None
@@ -227,14 +246,30 @@ class Dispatcher:
         reply = step.reply
         if reply is not None and not step.listener.wants_ack:
             if result is None:
-                reply()
+                reply.answer(())
             elif isinstance(result, tuple):
-                reply(*result)
+                reply.answer(result)
             else:
-                reply(result)
+                reply.answer((result,))
 
     # While handlers lag, events are parked up to a mark in bytes; then reading from that client stops until half is
-    # done.
+    # done. Connections come and go without being read from: of that no more waits than would fit below the mark.
+
+    def _admit(self, lane: Lane, job: Job) -> bool:
+        """Returns whether a job may wait in the lane of a client's socket."""
+        if not isinstance(job, News):
+            return True
+        if lane.news * PARKING >= self._max_parked:
+            if isinstance(job, ConnectFailed | Reconnection):
+                return False
+            if isinstance(job, ClientDisconnected) and isinstance(lane.jobs[-1], ClientConnected):
+                # A connection that came and went, and brought nothing: nobody has heard of it yet, and nobody is going
+                # to.
+                lane.jobs.pop()
+                lane.news -= 1
+                return False
+        lane.news += 1
+        return True
 
     def _park(self, job: Job) -> None:
         if isinstance(job, EventReceived | EventArrived):

@@ -122,7 +122,8 @@ class Server(RegisteringWithSocket, MainNamespace, Sending, Running):
             server_steps, lone_server_step, self._handled, runtime, self._calling, self._report, max_parked
         )
         self._advancing = False
-        self._stopping: Pending[None] | None = None
+        self._stopping: Pending[int] | None = None
+        self._unsent_before = 0
         self._closing = False
 
     # What there is
@@ -248,17 +249,20 @@ class Server(RegisteringWithSocket, MainNamespace, Sending, Running):
 
     # The end
 
-    def stop(self, grace: float) -> Pending[None]:
+    def stop(self, grace: float) -> Pending[int]:
         """Ends everything within ``grace`` seconds; the result is done when no session and no handler is left.
 
         New sessions get 503 and new events are dropped. Handlers that run get half of the time to finish.
         Then each socket gets ``disconnecting`` and ``disconnect`` with ``"server shutting down"``, what was queued is
         delivered and the transports are closed, which tells stock clients to come back elsewhere. What is left when
-        the time is over is cut off. A second call may shorten the time, and returns the same result.
+        the time is over is cut off. The result is how many messages of all clients were not sent since this was called,
+        as ``Session.unsent`` counts them: 0 if nothing was lost here. A second call may shorten the time, and returns
+        the same result.
         """
         with self._runtime.guard:
             if self._stopping is None:
                 self._stopping = Pending(self._waiting)
+                self._unsent_before = self.engine.unsent
                 self._core.stop_accepting()
             if not self._stopping.done:
                 after = self._core.timers.after
@@ -280,13 +284,13 @@ class Server(RegisteringWithSocket, MainNamespace, Sending, Running):
         self._advance()
         self._dispatcher.cut_off = True
         if self._stopping is not None:
-            self._stopping.resolve(None)
+            self._stopping.resolve(self.engine.unsent - self._unsent_before)
 
     def _check_stopped(self) -> None:
         if self._stopping is not None and not self._stopping.done and not self._dispatcher.running:
             self._close_all()
             if not self.engine.sessions and not self._dispatcher.running:
-                self._stopping.resolve(None)
+                self._stopping.resolve(self.engine.unsent - self._unsent_before)
 
     # What the floor below tells
 
@@ -305,7 +309,10 @@ class Server(RegisteringWithSocket, MainNamespace, Sending, Running):
             self._check_stopped()
 
     def _handle(self, event: SocketEvent) -> None:
-        if isinstance(event, ConnectAsked):
+        if isinstance(event, EventReceived):  # nearly all of them are
+            if self._stopping is None:
+                self._dispatcher.take(event)
+        elif isinstance(event, ConnectAsked):
             self._connect(event)
         elif isinstance(event, NamespaceAsked):
             self._start(flows.allow_namespace(self._core, self._calling, self._report, event.ticket, event.parent))
@@ -327,7 +334,7 @@ class Server(RegisteringWithSocket, MainNamespace, Sending, Running):
             self._report(event.error, f"observer of {event.where}")
         elif isinstance(event, RequestRefused | RestoreRefused):
             pass  # told to engine observers by the engine itself; said by the new socket
-        elif self._stopping is None or not isinstance(event, EventReceived):
+        else:
             if isinstance(event, DisconnectingAsked) and event.socket.lane is not None:
                 # The handler in hand may wait for an answer of this client, and its end waits for that handler.
                 event.socket.fail_acks()

@@ -108,7 +108,7 @@ def lone_server_step(job: ServerJob) -> Step | None:
     if socket.middlewares or not socket.unheeded or socket.expelled or not isinstance(name, str):
         return None
     listener = socket.namespace.lone_listener(name)
-    if listener is None or listener.event is not None:
+    if listener is None:
         return None
     reply = None if job.ack_id is None else Ack(socket, job.ack_id)
     return Step(listener, (socket, *job.args[1:]), reply)
@@ -232,7 +232,7 @@ def lone_client_step(job: ClientJob) -> Step | None:
     if job.connection <= socket.left or not isinstance(name, str):
         return None
     listener = socket.lone_listener(name)
-    if listener is None or listener.event is not None:
+    if listener is None:
         return None
     reply = None if job.ack_id is None else Ack(ConnectionAnswers(socket, job.connection), job.ack_id)
     return Step(listener, tuple(job.args[1:]), reply)

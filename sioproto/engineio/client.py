@@ -20,7 +20,7 @@ from sioproto.engineio.client_polling import GET_ERROR, POST_ERROR, ClientPollin
 from sioproto.engineio.client_requests import Requests
 from sioproto.engineio.client_states import ClientInput, ClientState
 from sioproto.engineio.client_watch import Watch
-from sioproto.engineio.cookies import CookieJar
+from sioproto.engineio.cookies import make_jar
 from sioproto.engineio.events import ObserverFailed
 from sioproto.engineio.link import Link
 from sioproto.engineio.observing import CLIENT_EVENTS, PACKET_NAMES, Observed
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from sioproto.config import EngineClientConfig, TransportName
     from sioproto.engineio.client_probe import ClientProbe
+    from sioproto.engineio.cookies import CookieJar
     from sioproto.engineio.fetch import Fetch
     from sioproto.engineio.origin import Origin
     from sioproto.engineio.request import Response
@@ -62,8 +63,8 @@ class EngineClient(Observed):
     """
 
     __slots__ = (
-        "_begun", "_events", "_jar", "carriers", "client", "config", "dialed",
-        "environment", "guard", "id", "life", "link", "open", "opened", "opening", "origin", "outbox", "paused",
+        "_begun", "_jar", "carriers", "client", "config", "dialed",
+        "environment", "guard", "id", "life", "link", "news", "open", "opened", "opening", "origin", "outbox", "paused",
         "ping_interval", "ping_timeout", "polling", "probe", "refusal", "requests", "server_max_payload", "timers",
         "upgraded", "watch",
     )  # fmt: skip
@@ -101,10 +102,8 @@ class EngineClient(Observed):
         """Whether it ever got open."""
         self.upgraded = False
         self.paused = False
-        if not config.cookie_jar:
-            jar = None
-        elif jar is None:
-            jar = CookieJar(environment.wall, config.max_cookies)
+        if jar is None or not config.cookie_jar:
+            jar = make_jar(config, environment)
         self._jar = jar
         self.requests = Requests(url, config, environment, jar)
         self.polling = ClientPolling(self)
@@ -122,7 +121,8 @@ class EngineClient(Observed):
         """A slot for the floor above."""
         self._begun = False
         self.guard = guard
-        self._events: list[EngineClientEvent] = []
+        self.news: list[EngineClientEvent] = []
+        """What ``events()`` is going to return: for the floor above, which looks whether it is worth a call."""
 
     # What a user may look at
 
@@ -177,6 +177,14 @@ class EngineClient(Observed):
         return self.outbox.queued
 
     @property
+    def unsent(self) -> int:
+        """Messages that wait for the transport; after the end, those that were not sent. An event is one, each binary
+        attachment one more, a pong none. What a WebSocket was handed counts as sent, though it may be lost with a
+        connection; what is posted does as soon as the server has answered that it took it.
+        """
+        return self.outbox.unsent
+
+    @property
     def expired(self) -> bool:
         """Whether the server's ping is overdue by the clock, even if no time-out was handled since: we slept."""
         return self.watch.expired
@@ -208,7 +216,7 @@ class EngineClient(Observed):
         """
         if not self.open:
             return False
-        if self.watch.expired:
+        if self.environment.clock() > self.watch.deadline:
             self.life.step(ClientInput.PING_OVERDUE)
             return False
         if self._observers is not None:
@@ -220,8 +228,9 @@ class EngineClient(Observed):
         """Ends the connection with ``"forced close"``.
 
         What was queued is handed over first, after a running upgrade if its server has agreed already, and a polling
-        server is told, at most ``close_timeout`` seconds. Meanwhile nothing more is sent or received. ``discard`` ends
-        it at once, as does closing one that is not open yet.
+        server is told. Whenever it takes nothing for ``close_timeout`` seconds that is all. Meanwhile nothing more is
+        sent or received. ``discard`` ends it at once, as does closing one that is not open yet. ``unsent`` tells what
+        was not delivered.
         """
         with self.guard:
             self.life.step(ClientInput.DISCARD if discard else ClientInput.CLOSE)
@@ -277,6 +286,7 @@ class EngineClient(Observed):
             self.life.step(ClientInput.ANSWER, response.body)
         elif fetch is self.polling.post:
             self.polling.finish(fetch)
+            self.polling.posted = 0
             self.life.step(ClientInput.POSTED)
 
     def receive_failure(self, fetch: Fetch, error: str) -> None:
@@ -291,12 +301,12 @@ class EngineClient(Observed):
             return
         for message in messages:
             # The one hot road: a message packet on an open connection.
-            if self.open and isinstance(message, str) and message.startswith("4"):
+            if self.open and isinstance(message, str) and message[:1] == "4":
                 if self._observers is not None:
                     self.notify("packet", "message", message[1:])
                     if not self.open:  # an observer ended it in place
                         return
-                self._events.append(MessageArrived(self, message[1:]))
+                self.news.append(MessageArrived(self, message[1:]))
             else:
                 self.receive_packet(message)
                 if link is not self.link:  # that packet ended the connection, or this transport
@@ -327,7 +337,7 @@ class EngineClient(Observed):
             if self.open:
                 self.notify("packet", "message", packet)
                 if self.open:  # no observer ended it in place
-                    self._events.append(MessageArrived(self, packet))
+                    self.news.append(MessageArrived(self, packet))
             elif not self.opened:
                 self.life.step(ClientInput.GARBAGE, "no handshake")
             return
@@ -346,7 +356,7 @@ class EngineClient(Observed):
             self.opening.receive(kind, data)
         elif self.open:
             if kind == PacketType.MESSAGE:
-                self._events.append(MessageArrived(self, data))
+                self.news.append(MessageArrived(self, data))
             elif kind == PacketType.PING:
                 self.watch.start()
                 self.write(PONG)
@@ -356,15 +366,15 @@ class EngineClient(Observed):
 
     def events(self) -> list[EngineClientEvent]:
         """Returns what happened since the last call, in order, and forgets it."""
-        events = self._events
+        events = self.news
         if events:
-            self._events = []
+            self.news = []
         return events
 
     def take_dirty(self) -> list[Fetch | Link]:
         """Returns the carriers with output, each once: requests to send or to drop, and links as on a server."""
-        self.carriers.hush()
         if self.outbox.dirty:
+            self.carriers.hush()
             self.outbox.flush()
         carriers = self.carriers.take()
         if self.outbox.dirty:  # somebody who waited for a drain sent more
@@ -402,11 +412,11 @@ class EngineClient(Observed):
 
     def tell(self, event: EngineClientEvent) -> None:
         """Leaves an event for the floor above."""
-        self._events.append(event)
+        self.news.append(event)
 
     def report(self, error: Exception, where: str) -> None:
         """Takes what an observer raised."""
-        self._events.append(ObserverFailed(error, where))
+        self.news.append(ObserverFailed(error, where))
 
     # Below this line: helpers
 

@@ -36,12 +36,14 @@ class EngineClosed:
     """The connection ended, or could not be opened: exactly once, and nothing follows it.
 
     Unless it was ever ``opened`` the reason is ``"transport error"``, or ``"forced close"`` where we gave up ourselves.
+    ``unsent`` is how many messages had been queued for it and were not sent, the same as ``engine.unsent``.
     """
 
     engine: EngineClient
     reason: CloseReason
     description: str | None
     opened: bool
+    unsent: int
 
 
 EngineClientEvent = EngineOpened | MessageArrived | EngineClosed | ObserverFailed

@@ -160,7 +160,7 @@ class ClientLife:
         client = self._client
         client.open = False
         client.watch.stop()
-        self._close_timer = client.timers.after(client.config.close_timeout, self._close_overdue)
+        self._limit_closing()
         if self.state is not ClientState.CLOSING_PAUSING:
             self._drop_candidate("socket closed")  # an observer of that may be in more of a hurry
         client.polling.skip()
@@ -171,7 +171,9 @@ class ClientLife:
         if self.state is ClientState.CLOSING_PAUSING:  # it may be the answer that was skipped that was waited for
             self.look_for_quiet()
 
-    def flush(self) -> None:
+    def post_rest(self) -> None:
+        """Sends the next POST. The server takes what it is sent, so it gets its time once more: they may be many."""
+        self._limit_closing()
         self._client.outbox.flush()
 
     def say_goodbye(self) -> None:
@@ -196,11 +198,14 @@ class ClientLife:
             self._close_timer.cancel()
             self._close_timer = None
         self._drop_candidate("socket closed")
+        link, outbox = client.link, client.outbox
+        if link is not None and link.session is None:  # it is gone, and nobody takes what it was handed last
+            outbox.frames, link.frames = link.frames + outbox.frames, []
         self._let_go()
         # Its observers may still look at what was never sent, as in Node.js.
         client.notify("close", reason, description)
-        client.outbox.clear()
-        client.tell(EngineClosed(client, reason, description, client.opened))
+        outbox.clear()
+        client.tell(EngineClosed(client, reason, description, client.opened, client.unsent))
         client.carriers.rouse()
 
     # Below this line: helpers
@@ -224,6 +229,11 @@ class ClientLife:
             client.probe.drop()
             client.probe = None
             client.notify("upgrade_error", RemoteProtocolError(f"probe error: {text}"))
+
+    def _limit_closing(self) -> None:
+        if self._close_timer is not None:
+            self._close_timer.cancel()
+        self._close_timer = self._client.timers.after(self._client.config.close_timeout, self._close_overdue)
 
     def _close_overdue(self) -> None:
         self._close_timer = None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sioproto.engineio.client_polling import fitting
 from sioproto.engineio.client_states import ClientInput
+from sioproto.engineio.packet import count_messages
 from sioproto.frame import FRAME_COST
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 class ClientOutbox:
     """The packets of one client that wait for its transport, and who waits for that."""
 
-    __slots__ = ("_client", "_drained", "_granted", "dirty", "frames", "queued")
+    __slots__ = ("_client", "_drained", "_granted", "_left", "dirty", "frames", "queued")
 
     def __init__(self, client: EngineClient) -> None:
         self._client = client
@@ -33,6 +34,8 @@ class ClientOutbox:
         self.dirty = False
         """Whether ``take_dirty()`` is to flush it."""
         self._granted = 0
+        self._left = 0
+        """Messages in ``frames`` at the end."""
         self._drained: list[Callable[[], object]] | None = None
 
     def add(self, frames: Sequence[Frame]) -> None:
@@ -81,7 +84,8 @@ class ClientOutbox:
                 client.notify("drain")
         if self.frames:
             return
-        self._call_drained()
+        if self._drained is not None:
+            self._call_drained()
         if not client.open and not client.busy:
             client.life.step(ClientInput.DRAINED)
 
@@ -91,9 +95,15 @@ class ClientOutbox:
 
     def clear(self) -> None:
         """Forgets what was never sent, when the client has ended."""
+        self._left = count_messages(self.frames)
         self.frames = []
         self.queued = self._granted = 0
         self._call_drained()
+
+    @property
+    def unsent(self) -> int:
+        """See ``EngineClient.unsent``."""
+        return self._left + count_messages(self.frames) + self._client.polling.posted
 
     @property
     def weight(self) -> int:
@@ -106,10 +116,11 @@ class ClientOutbox:
 
     def _take(self, count: int) -> list[Frame]:
         frames = self.frames
-        taken, self.frames = (frames, []) if count == len(frames) else (frames[:count], frames[count:])
-        size = 0
-        for frame in taken:
-            size += frame.size
+        if count == len(frames):
+            taken, self.frames, size = frames, [], self.queued
+        else:
+            taken, self.frames = frames[:count], frames[count:]
+            size = sum(frame.size for frame in taken)
         self.queued -= size
         size += FRAME_COST * count
         # A burst that was there while the transport took some is healthy, however long it is: until it is through, only
@@ -120,8 +131,4 @@ class ClientOutbox:
     def _call_drained(self) -> None:
         if self._drained is not None:
             calls, self._drained = self._drained, None
-            for call in calls:
-                try:
-                    call()
-                except Exception as error:  # a user's code: its failure is reported and stops nobody
-                    self._client.report(error, "drain")
+            self._client.call_all(calls)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sioproto.engineio.client_states import ClientInput
+from sioproto.engineio.packet import count_messages
 from sioproto.engineio.payload import decode_payload, encode_payload
 from sioproto.errors import RemoteProtocolError
 
@@ -27,7 +28,7 @@ POST_ERROR = "xhr post error"
 class ClientPolling:
     """The requests of one client that wait for an answer."""
 
-    __slots__ = ("_client", "_get_timer", "_packets", "_post_timer", "get", "post", "unfinished")
+    __slots__ = ("_client", "_get_timer", "_packets", "_post_timer", "get", "post", "posted", "unfinished")
 
     def __init__(self, client: EngineClient) -> None:
         self._client = client
@@ -35,6 +36,8 @@ class ClientPolling:
         """The poll that is held by the server."""
         self.post: Fetch | None = None
         """The POST that the server is taking."""
+        self.posted = 0
+        """Messages in it, until the server has taken them; at the end, in the POST that it did not take."""
         self.unfinished = False
         """Whether the next slice of an answer waits for its turn."""
         self._packets: Iterator[str | bytes] | None = None
@@ -57,6 +60,7 @@ class ClientPolling:
     def send(self, frames: Sequence[Frame]) -> None:
         """Sends packets in a POST. None may be in hand."""
         client = self._client
+        self.posted = count_messages(frames)
         self.post = client.requests.post(client, encode_payload(frames))
         self._post_timer = self._watch(self._post_overdue)
         client.carriers.put(self.post)

@@ -114,7 +114,7 @@ _ROWS: tuple[tuple[tuple[ClientState, ...], ClientInput, ClientState | None, str
     (_POLLS, _I.CLOSE, _S.CLOSING_POLLING, "start_closing"),
     ((_S.PAUSING,), _I.CLOSE, _S.CLOSING_PAUSING, "start_closing"),
     ((_S.WEBSOCKET,), _I.CLOSE, _S.CLOSING_WEBSOCKET, "start_closing"),
-    ((_S.CLOSING_POLLING,), _I.POSTED, None, "flush"),
+    ((_S.CLOSING_POLLING,), _I.POSTED, None, "post_rest"),
     ((_S.CLOSING_POLLING,), _I.DRAINED, _S.PARTING, "say_goodbye"),
     ((_S.PARTING,), _I.POSTED, _S.CLOSED, "force_close"),
     ((_S.CLOSING_WEBSOCKET,), _I.DRAINED, _S.CLOSED, "force_close"),

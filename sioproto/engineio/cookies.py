@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from sioproto.config import EngineClientConfig
+    from sioproto.environment import Environment
+
 MAX_COOKIE = 4096
 """Characters of a name and a value together, as in browsers (RFC 6265, section 6.1)."""
 
@@ -23,13 +26,17 @@ MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", 
 
 
 class CookieJar:
-    """Cookies by name. ``wall`` is the time in seconds since the Unix epoch; beyond ``limit`` the oldest goes."""
+    """Cookies by name. ``wall`` is the time in seconds since the Unix epoch; beyond ``limit`` of them, or ``room``
+    bytes of the header field that they make, the oldest goes.
+    """
 
-    __slots__ = ("_cookies", "_limit", "_wall")
+    __slots__ = ("_cookies", "_limit", "_room", "_size", "_wall")
 
-    def __init__(self, wall: Callable[[], float], limit: int = 50) -> None:
+    def __init__(self, wall: Callable[[], float], limit: int = 50, room: int = 8 * 1024) -> None:
         self._wall = wall
         self._limit = limit
+        self._room = room
+        self._size = 0
         self._cookies: dict[str, tuple[str, float | None]] = {}
 
     def receive(self, headers: Iterable[tuple[str, str]]) -> None:
@@ -42,7 +49,7 @@ class CookieJar:
         """Returns the value of the ``Cookie`` field for a request, None where there is no cookie to send."""
         now = self._wall()
         for name in [name for name, (_, ends) in self._cookies.items() if ends is not None and ends <= now]:
-            del self._cookies[name]
+            self._drop(name)
         return "; ".join([f"{name}={value}" for name, (value, _) in self._cookies.items()]) or None
 
     def __len__(self) -> int:
@@ -54,11 +61,17 @@ class CookieJar:
         if not (mark and name) or len(name) + len(value) > MAX_COOKIE or not is_clean(pair):
             return
         ends = self._end(attributes)
-        self._cookies.pop(name, None)
+        if name in self._cookies:
+            self._drop(name)
         if ends is None or ends > self._wall():
             self._cookies[name] = (value, ends)
-            if len(self._cookies) > self._limit:
-                del self._cookies[next(iter(self._cookies))]
+            self._size += cost(name, value)
+            while len(self._cookies) > self._limit or self._size > self._room:
+                self._drop(next(iter(self._cookies)))
+
+    def _drop(self, name: str) -> None:
+        value, _ = self._cookies.pop(name)
+        self._size -= cost(name, value)
 
     def _end(self, attributes: list[str]) -> float | None:
         """Returns when a cookie ends, None for never: the last attribute counts, and ``Max-Age`` before ``Expires``."""
@@ -70,6 +83,16 @@ class CookieJar:
             elif key.lower() == "max-age":
                 age = read_age(value, age)
         return ends if age is None else self._wall() + age
+
+
+def make_jar(config: EngineClientConfig, environment: Environment) -> CookieJar | None:
+    """Returns the jar that a config asks for."""
+    return CookieJar(environment.wall, config.max_cookies, config.max_cookie_bytes) if config.cookie_jar else None
+
+
+def cost(name: str, value: str) -> int:
+    """Returns what a cookie takes in the header field, with what stands around it; latin-1 has a byte for each."""
+    return len(name) + len(value) + len("=; ")
 
 
 def is_clean(text: str) -> bool:

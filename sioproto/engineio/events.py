@@ -33,11 +33,15 @@ class MessageReceived:
 
 @dataclass(slots=True)
 class SessionClosed:
-    """A session ended; exactly once for each ``SessionOpened``, and nothing follows it."""
+    """A session ended; exactly once for each ``SessionOpened``, and nothing follows it.
+
+    ``unsent`` is how many messages had been queued for it and were not sent, the same as ``session.unsent``.
+    """
 
     session: Session
     reason: CloseReason
     description: str | None
+    unsent: int
 
 
 @dataclass(slots=True)

@@ -87,6 +87,14 @@ class Observed:
                 self._observers = Observers(self.observable, self.report, self.guard)
             return self._observers.add(canonical(event), call, once)
 
+    def call_all(self, calls: Sequence[Callable[[], object]]) -> None:
+        """Calls those who waited for a drain."""
+        for call in calls:
+            try:
+                call()
+            except Exception as error:  # a user's code: its failure is reported and stops nobody
+                self.report(error, "drain")
+
     def notify(self, event: str, *args: Any) -> None:
         if self._observers is not None:
             self._observers.notify(event, *args)

@@ -44,11 +44,12 @@ def parse_url(text: str) -> tuple[Origin, str, dict[str, str]]:
     ``http`` and ``ws`` mean the same, and so do ``https`` and ``wss``; a URL without a scheme is taken for ``https``,
     as the reference client takes it outside of pages. The path is ``"/"`` where there is none. Raises
     ``LocalProtocolError`` for what is no URL, another scheme, and one with a password in it, which belongs into a
-    header.
+    header. The texts repeat neither a password nor the query, which may hold secrets as well.
     """
+    shown = without_secrets(text)
     # Python's parser drops line breaks and tabs without a word.
     if not text.isprintable() or " " in text or "\\" in text:
-        raise LocalProtocolError(f"a URL has no spaces, backslashes and control characters in it: {text!r}")
+        raise LocalProtocolError(f"a URL has no spaces, backslashes and control characters in it: {shown!r}")
     whole = text if "://" in text else f"https://{text.removeprefix('//')}"
     try:
         parts = urlsplit(whole)
@@ -56,13 +57,18 @@ def parse_url(text: str) -> tuple[Origin, str, dict[str, str]]:
         port = parts.port
         if not host.isascii():
             host = host.encode("idna").decode()
-    except ValueError as error:  # UnicodeError is one
-        raise LocalProtocolError(f"{text!r} is no URL: {error}") from None
+    except ValueError:  # UnicodeError is one; its own text repeats what it does not understand
+        raise LocalProtocolError(f"{shown!r} is no URL: its host or its port cannot be read") from None
     scheme = SCHEMES.get(parts.scheme)
     if scheme is None:
-        raise LocalProtocolError(f"a URL begins with {', '.join(f'{each}://' for each in SCHEMES)}, not as {text!r}")
+        raise LocalProtocolError(f"a URL begins with {', '.join(f'{each}://' for each in SCHEMES)}, not as {shown!r}")
     if not host or port == 0 or not all(each.isalnum() or each in "-._:" for each in host):
-        raise LocalProtocolError(f"{text!r} names no host and port to connect to")
+        raise LocalProtocolError(f"{shown!r} names no host and port to connect to")
     if "@" in parts.netloc:
         raise LocalProtocolError("a URL carries no user and password here: use extra_headers")
     return Origin(scheme, host, port or PORTS[scheme]), parts.path or "/", parse_query(parts.query)
+
+
+def without_secrets(text: str) -> str:
+    """Returns what an error may show of a URL: what stands before its query, and behind a user and password."""
+    return text.partition("?")[0].partition("#")[0].rpartition("@")[2]

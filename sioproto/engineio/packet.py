@@ -14,7 +14,7 @@ from sioproto.errors import LocalProtocolError
 from sioproto.frame import Frame
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from sioproto.config import EngineConfig
 
@@ -44,6 +44,16 @@ def open_packet(sid: str, upgrades: Sequence[str], config: EngineConfig) -> str:
         "maxPayload": int(config.max_payload),
     }
     return PacketType.OPEN + json.dumps(handshake, separators=(",", ":"))
+
+
+def count_messages(frames: Iterable[Frame]) -> int:
+    """Returns how many of some packets are messages."""
+    count = 0
+    for frame in frames:
+        data = frame.data
+        # Where a client takes no binary frames, a binary message is "b" and base64.
+        count += isinstance(data, bytes) or data[:1] in ("4", "b")
+    return count
 
 
 def message_frame(data: object, compress: bool) -> Frame:

@@ -7,11 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sioproto.engineio.packet import PacketType
+from sioproto.engineio.states import Input
+from sioproto.engineio.transport import Transport
+from sioproto.frame import Frame
+
 if TYPE_CHECKING:
     from sioproto.engineio.link import Link
     from sioproto.engineio.server import EngineServer
     from sioproto.engineio.session import Session
     from sioproto.timers import Timer
+
+ANSWER = Frame(PacketType.PONG + "probe")
 
 
 class Probe:
@@ -25,6 +32,22 @@ class Probe:
         self.link = link
         self._overdue = server.upgrade_lane.arm(session)
         self._noop: Timer | None = None
+
+    def receive(self, message: str | bytes) -> None:
+        """Takes a message of the candidate."""
+        if message == PacketType.PING + "probe":
+            self._session.step(Input.PROBE)
+        elif message == PacketType.UPGRADE:
+            self._session.step(Input.UPGRADE)
+        else:
+            self._session.step(Input.STRAY)
+
+    def answer(self) -> None:
+        """Says ``3probe`` over the candidate."""
+        self.link.frames.append(ANSWER)
+        self._server.carry(self.link)
+        self.wait_for_noop()
+        self._session.notify("upgrading", Transport(self._session, self.link))
 
     def wait_for_noop(self) -> None:
         """Arms the next release of a held poll; for the first time when the candidate has said ``2probe``."""

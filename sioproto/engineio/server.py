@@ -70,13 +70,16 @@ class EngineServer:
         self.sessions: dict[str, Session] = {}
         self.accepting = True
         """Whether new sessions are taken; otherwise they get HTTP 503."""
+        self.unsent = 0
+        """Messages that sessions which have ended left unsent, all together; see ``Session.unsent``."""
         self._bundle = bundle
         self._intercepts = bundle is not None
         self._middlewares: list[Middleware] = []
         self.guard = guard
         """What commands enter: it refuses a foreign thread, or lets in one at a time."""
         self._wake = wake
-        self._events: list[EngineEvent] = []
+        self.news: list[EngineEvent] = []
+        """What ``events()`` is going to return: for the floor above, which looks whether it is worth a call."""
         self._dirty: list[Session] = []
         self._carriers: list[Exchange | Link] = []
         self.observers = Observers(ENGINE_EVENTS, self.report, guard)
@@ -198,7 +201,7 @@ class EngineServer:
                 session.receive_messages(messages[index:])
                 return
             if session.probe is not None and session.probe.link is link:
-                session.receive_candidate(message)
+                session.probe.receive(message)
 
     def receive_link_closed(self, link: Link, code: int | None = None, error: str | None = None) -> None:
         """Says that a WebSocket is over: closed by the peer, or failed with ``error``. Expected once for each link."""
@@ -250,9 +253,9 @@ class EngineServer:
 
     def events(self) -> list[EngineEvent]:
         """Returns what happened since the last call, in order, and forgets it."""
-        events = self._events
+        events = self.news
         if events:
-            self._events = []
+            self.news = []
         return events
 
     def take_dirty(self) -> list[Exchange | Link]:
@@ -268,7 +271,7 @@ class EngineServer:
             self._carriers = []
         self._roused = False
         if self._dirty:  # somebody who waited for a drain sent more
-            self._rouse()
+            self.rouse()
         return carriers
 
     def next_deadline(self) -> float | None:
@@ -293,13 +296,20 @@ class EngineServer:
             for session in list(self.sessions.values()):
                 session.close(discard)
 
+    def rouse(self) -> None:
+        """Wakes the driver, if that has not been done since output was taken."""
+        if not self._roused:
+            self._roused = True
+            if self._wake is not None:
+                self._wake(False)
+
     # For sessions
 
     def mark(self, session: Session) -> None:
         """Puts a session on the dirty list."""
         self._dirty.append(session)
         if not self._roused:
-            self._rouse()
+            self.rouse()
 
     def press(self, session: Session) -> None:
         """A session queued much in one turn: lets the driver drain at once, then judges whether its client is slow."""
@@ -313,7 +323,8 @@ class EngineServer:
         if not link.dirty:
             link.dirty = True
             self._carriers.append(link)
-            self._rouse()
+            if not self._roused:
+                self.rouse()
 
     def answer(self, exchange: Exchange, response: Response) -> None:
         """Answers one of Engine.IO's own exchanges; the CORS headers and header observers have their say."""
@@ -336,11 +347,11 @@ class EngineServer:
 
     def tell(self, event: EngineEvent) -> None:
         """Leaves an event for the floor above."""
-        self._events.append(event)
+        self.news.append(event)
 
     def report(self, error: Exception, where: str) -> None:
         """Leaves the failure of an observer for the floor above."""
-        self._events.append(ObserverFailed(error, where))
+        self.news.append(ObserverFailed(error, where))
 
     def forget(self, session: Session) -> bool:
         """Removes a session that ends. Returns False if it had ended before."""
@@ -349,7 +360,7 @@ class EngineServer:
     def decode_later(self, polling: Polling) -> None:
         """Remembers a POST that is not decoded to its end."""
         self._decoding.append(polling)
-        self._rouse()
+        self.rouse()
 
     # Below this line: helpers
 
@@ -378,13 +389,7 @@ class EngineServer:
         exchange.response = response
         exchange.wants_body = False
         self._carriers.append(exchange)
-        self._rouse()
-
-    def _rouse(self) -> None:
-        if not self._roused:
-            self._roused = True
-            if self._wake is not None:
-                self._wake(False)
+        self.rouse()
 
     def _pong_overdue(self, session: Session, deadline: float) -> None:
         if session.heartbeat.overdue(self.pong_lane, self.environment.clock() - deadline):

@@ -16,7 +16,7 @@ from sioproto.engineio.events import CloseReason, MessageReceived, SessionClosed
 from sioproto.engineio.heartbeat import Heartbeat
 from sioproto.engineio.http import client_address, wants_base64
 from sioproto.engineio.observing import PACKET_NAMES, Observed
-from sioproto.engineio.packet import PacketType, message_frame
+from sioproto.engineio.packet import PacketType, count_messages, message_frame
 from sioproto.engineio.payload import decode_packet
 from sioproto.engineio.polling import Polling
 from sioproto.engineio.probe import Probe
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 NOOP = Frame(PacketType.NOOP, compress=False)
 CLOSE = Frame(PacketType.CLOSE, compress=False)
-PROBE_ANSWER = Frame(PacketType.PONG + "probe")
 
 ReadyState = Literal["open", "closing", "closed"]
 
@@ -49,8 +48,8 @@ class Session(Observed):
     """
 
     __slots__ = (
-        "_close_timer", "_drained", "_queued", "_server", "base64", "client", "dirty", "guard", "heartbeat", "id",
-        "link", "open", "outbox", "paused", "polling", "probe", "remote_address", "request", "state", "upgraded",
+        "_close_timer", "_drained", "_queued", "_server", "_unsent", "base64", "client", "dirty", "guard", "heartbeat",
+        "id", "link", "open", "outbox", "paused", "polling", "probe", "remote_address", "request", "state", "upgraded",
     )  # fmt: skip
     protocol = 4
     """The revision of Engine.IO that the client speaks."""
@@ -78,6 +77,7 @@ class Session(Observed):
         self.client: Any = None
         """A slot for the floor above."""
         self._queued = 0
+        self._unsent = 0
         self._close_timer: Timer | None = None
         self._drained: list[Callable[[], object]] | None = None
 
@@ -103,7 +103,7 @@ class Session(Observed):
     @property
     def upgrading(self) -> bool:
         """Whether a WebSocket is being probed."""
-        return self.state in (State.PROBING, State.PROBED)
+        return self.probe is not None
 
     @property
     def writable(self) -> bool:
@@ -120,6 +120,14 @@ class Session(Observed):
     def weight(self) -> int:
         """What they cost in memory: ``queued`` and ``FRAME_COST`` for each packet. ``max_send_buffer`` bounds this."""
         return self._queued + FRAME_COST * len(self.outbox)
+
+    @property
+    def unsent(self) -> int:
+        """Messages that wait for the transport; after the end, those that it never was handed. An event is one, each
+        binary attachment one more, a ping none. What was handed over counts as sent, though it may be lost with a
+        connection.
+        """
+        return self._unsent + count_messages(self.outbox)
 
     # Commands
 
@@ -155,6 +163,7 @@ class Session(Observed):
 
         What was queued is delivered first: at once where the transport takes it, else as soon as it does, at most
         ``polling_close_timeout`` seconds. Meanwhile nothing more is sent or received. ``discard`` ends it at once.
+        ``unsent`` tells what was not delivered.
         """
         with self.guard:
             self.step(Input.DISCARD if discard else Input.CLOSE)
@@ -234,15 +243,6 @@ class Session(Observed):
         elif kind not in (PacketType.OPEN, PacketType.UPGRADE, PacketType.NOOP):
             self.end("parse error", "unknown packet type")
 
-    def receive_candidate(self, message: str | bytes) -> None:
-        """Takes a message from the WebSocket that is being probed."""
-        if message == PacketType.PING + "probe":
-            self.step(Input.PROBE)
-        elif message == PacketType.UPGRADE:
-            self.step(Input.UPGRADE)
-        else:
-            self.step(Input.STRAY)
-
     # Actions of the table, in its order
 
     def ignore(self, *_: Any) -> None:
@@ -298,11 +298,7 @@ class Session(Observed):
 
     def answer_probe(self) -> None:
         if self.probe is not None:
-            link = self.probe.link
-            link.frames.append(PROBE_ANSWER)
-            self._server.carry(link)
-            self.probe.wait_for_noop()
-            self.notify("upgrading", Transport(self, link))
+            self.probe.answer()
 
     def switch_transport(self) -> None:
         """The peer said ``5``: from here on the outbox leaves by the WebSocket."""
@@ -314,7 +310,9 @@ class Session(Observed):
         if self.paused:
             self._read(False)
         self.notify("upgrade", self.transport)
-        if self.outbox and not self.dirty:
+        if self.outbox and self.outbox[-1] is CLOSE:  # its own close says that to a WebSocket
+            self.outbox.pop()
+        if (self.outbox or not self.open) and not self.dirty:
             self.dirty = True
             self._server.mark(self)
 
@@ -346,7 +344,8 @@ class Session(Observed):
     def start_closing(self) -> None:
         """Hands the last packets over at once if that is possible, and waits a bounded time if it is not."""
         self.open = False
-        self.drop_candidate()
+        if self.state is not State.PROBED_CLOSING:
+            self.drop_candidate()
         self.heartbeat.stop()
         self._close_timer = self._server.close_lane.arm(self)
         if self.polling.begun:
@@ -354,7 +353,7 @@ class Session(Observed):
         if self.paused:
             self.paused = False
             self._read(True)
-        if self.state is State.POLLING_CLOSING and not self.outbox:
+        if self.link is None and not self.outbox:
             self.outbox.append(CLOSE)
         self.flush()
 
@@ -415,17 +414,22 @@ class Session(Observed):
             self._close_timer = None
         self.polling.answer_poll([CLOSE])
         self.polling.refuse_post(400)
-        if self.link is not None:
-            self.link.reading = True
-            self.link.close(1008 if description == "slow consumer" else None)
-            server.carry(self.link)
+        link = self.link
+        if link is not None:
+            if link.session is None:  # it is gone, and nobody takes what it was handed last
+                self.outbox, link.frames = link.frames + self.outbox, []
+            link.reading = True
+            link.close(1008 if description == "slow consumer" else None)
+            server.carry(link)
             self.link = None
         self._call_drained()
         # Its observers may still look at what was never sent, as in Node.js.
         self.notify("close", reason, description)
+        self._unsent = self.unsent
         self.outbox = []
         self._queued = 0
-        server.tell(SessionClosed(self, reason, description))
+        server.unsent += self._unsent
+        server.tell(SessionClosed(self, reason, description, self._unsent))
 
     def _note_traffic(self, kind: str, data: str | bytes) -> None:
         self.heartbeat.extend(self._server.pong_lane)
@@ -442,8 +446,4 @@ class Session(Observed):
 
     def _call_drained(self) -> None:
         calls, self._drained = self._drained, None
-        for call in calls or ():
-            try:
-                call()
-            except Exception as error:  # a user's code: its failure is reported and stops nobody
-                self.report(error, "drain")
+        self.call_all(calls or ())

@@ -26,6 +26,7 @@ class State(Enum):
     PROBED = "polling, the WebSocket was answered 3probe"
     WEBSOCKET = "websocket"
     POLLING_CLOSING = "closing, the last packets wait for a poll"
+    PROBED_CLOSING = "closing, the last packets wait for a poll or for the WebSocket that was answered 3probe"
     WEBSOCKET_CLOSING = "closing, the last packets wait for a blocked WebSocket"
     CLOSED = "closed"
 
@@ -59,14 +60,15 @@ class Input(Enum):
 _POLLS = (State.POLLING, State.PROBING, State.PROBED)
 _OPEN = (*_POLLS, State.WEBSOCKET)
 _PROBES = (State.PROBING, State.PROBED)
-_CLOSING = (State.POLLING_CLOSING, State.WEBSOCKET_CLOSING)
+_POLLS_CLOSING = (State.POLLING_CLOSING, State.PROBED_CLOSING)
+_CLOSING = (*_POLLS_CLOSING, State.WEBSOCKET_CLOSING)
 
 _ROWS: tuple[tuple[tuple[State, ...], Input, State | None, str], ...] = (
     # polling: one GET and one POST in hand (Engine.IO protocol, HTTP long-polling)
     (_POLLS, Input.GET, None, "hold_poll"),
-    ((State.POLLING_CLOSING,), Input.GET, None, "hold_poll"),
+    (_POLLS_CLOSING, Input.GET, None, "hold_poll"),
     (_POLLS, Input.POST, None, "hold_post"),
-    ((State.POLLING_CLOSING,), Input.POST, None, "hold_post"),
+    (_POLLS_CLOSING, Input.POST, None, "hold_post"),
     ((State.WEBSOCKET, State.WEBSOCKET_CLOSING, State.CLOSED), Input.GET, None, "refuse_request"),
     ((State.WEBSOCKET, State.WEBSOCKET_CLOSING, State.CLOSED), Input.POST, None, "refuse_request"),
     (_OPEN, Input.BODY, None, "decode_body"),
@@ -75,7 +77,7 @@ _ROWS: tuple[tuple[tuple[State, ...], Input, State | None, str], ...] = (
     (_POLLS, Input.GET_LOST, State.CLOSED, "lose_poll"),
     (_POLLS, Input.POST_LOST, State.CLOSED, "lose_post"),
     ((State.WEBSOCKET, *_CLOSING), Input.POST_LOST, None, "forget_post"),
-    ((State.POLLING_CLOSING,), Input.GET_LOST, State.CLOSED, "force_close"),
+    (_POLLS_CLOSING, Input.GET_LOST, State.CLOSED, "force_close"),
     # upgrade (Engine.IO protocol, upgrade mechanism)
     ((State.POLLING,), Input.ATTACH, State.PROBING, "start_probe"),
     ((*_PROBES, State.WEBSOCKET, *_CLOSING, State.CLOSED), Input.ATTACH, None, "close_stranger"),
@@ -84,7 +86,11 @@ _ROWS: tuple[tuple[tuple[State, ...], Input, State | None, str], ...] = (
     (_PROBES, Input.STRAY, State.POLLING, "drop_candidate"),
     (_PROBES, Input.CANDIDATE_LOST, State.POLLING, "drop_candidate"),
     (_PROBES, Input.UPGRADE_OVERDUE, State.POLLING, "drop_candidate"),
-    ((State.PROBED,), Input.NOOP_DUE, None, "release_poll"),
+    ((State.PROBED, State.PROBED_CLOSING), Input.NOOP_DUE, None, "release_poll"),
+    ((State.PROBED_CLOSING,), Input.UPGRADE, State.WEBSOCKET_CLOSING, "switch_transport"),
+    ((State.PROBED_CLOSING,), Input.STRAY, State.POLLING_CLOSING, "drop_candidate"),
+    ((State.PROBED_CLOSING,), Input.CANDIDATE_LOST, State.POLLING_CLOSING, "drop_candidate"),
+    ((State.PROBED_CLOSING,), Input.UPGRADE_OVERDUE, State.POLLING_CLOSING, "drop_candidate"),
     # WebSocket
     ((State.WEBSOCKET,), Input.LINK_CLOSED, State.CLOSED, "lose_link"),
     ((State.WEBSOCKET,), Input.LINK_FAILED, State.CLOSED, "fail_link"),
@@ -94,7 +100,9 @@ _ROWS: tuple[tuple[tuple[State, ...], Input, State | None, str], ...] = (
     (_OPEN, Input.PING_DUE, None, "ping"),
     (_OPEN, Input.PONG_OVERDUE, State.CLOSED, "time_out"),
     # closing
-    (_POLLS, Input.CLOSE, State.POLLING_CLOSING, "start_closing"),
+    ((State.POLLING, State.PROBING), Input.CLOSE, State.POLLING_CLOSING, "start_closing"),
+    # A peer that was told 3probe may be done with polling, and then it takes the last packets by the WebSocket alone.
+    ((State.PROBED,), Input.CLOSE, State.PROBED_CLOSING, "start_closing"),
     ((State.WEBSOCKET,), Input.CLOSE, State.WEBSOCKET_CLOSING, "start_closing"),
     ((*_OPEN, *_CLOSING), Input.DISCARD, State.CLOSED, "force_close"),
     (_CLOSING, Input.DRAINED, State.CLOSED, "force_close"),

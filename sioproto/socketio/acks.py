@@ -244,8 +244,12 @@ class Ack:
     def __call__(self, *args: Any) -> bool:
         """Sends the answer. Returns False, and sends nothing, if it was answered before or the socket is gone."""
         with self._socket.guard:
-            if self.called:
-                return False
-            sent = self._socket.acknowledge(self._ack_id, args)
-            self.called = True
-            return sent
+            return self.answer(args)
+
+    def answer(self, args: tuple[Any, ...]) -> bool:
+        """Does so for whoever is inside the guard."""
+        if self.called:
+            return False
+        sent = self._socket.acknowledge(self._ack_id, args)
+        self.called = True
+        return sent

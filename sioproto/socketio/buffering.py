@@ -1,6 +1,6 @@
-"""What waits at a client's socket until it is connected: events that are to be sent, and events that came too early.
+"""What waits until a socket is connected: events that a client is to send, and events that came early, on either side.
 
-The rule not to be broken: what waits keeps its order, and neither the application nor the server can make it grow
+The rule not to be broken: what waits keeps its order, and neither the application nor the other side can make it grow
 beyond its limit.
 """
 
@@ -53,16 +53,18 @@ class SendBuffer:
         """Returns the ids of the events whose answer somebody waits for."""
         return {ack_id for _, _, ack_id in self._events if ack_id is not None}
 
-    def clear(self) -> None:
-        """Forgets all of them."""
+    def clear(self) -> int:
+        """Forgets all of them, and returns how many messages that were."""
+        count = sum(len(frames) for frames, _, _ in self._events)
         self._events.clear()
+        return count
 
     def __len__(self) -> int:
         return len(self._events)
 
 
 class EarlyEvents:
-    """Events that a server sent before it answered CONNECT: at most ``limit`` of them, of ``room`` in all."""
+    """Events that came before the answer to CONNECT: at most ``limit`` of them, of ``room`` in all."""
 
     __slots__ = ("_events", "_limit", "_room", "_size")
 

@@ -95,10 +95,11 @@ class Sender:
         self._acks.leave(self._buffer.asking())
 
     def close(self) -> None:
-        """Forgets what waits to be sent, and tells whoever waits for an answer."""
-        self._buffer.clear()
+        """Sends what waits for its turn, forgets what waits for a connection, and tells whoever waits for an answer."""
+        client = self._socket.client
+        client.unsent += self._buffer.clear()
         if self._retrying is not None:
-            self._retrying.clear()
+            client.unsent += self._retrying.clear(self._write_last)
         self._losses += 1
         self._acks.leave()
 
@@ -164,6 +165,9 @@ class Sender:
             return False
         self._socket.observe_outgoing(args)
         return True
+
+    def _write_last(self, frames: Sequence[Frame], args: tuple[Any, ...]) -> bool:
+        return self._socket.connected and self._write(frames, args)
 
     def _is_lost(self, losses: int, ack_id: int) -> bool:
         """Whether somebody who observed how an event was sent ended the connection in place."""

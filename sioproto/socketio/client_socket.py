@@ -25,6 +25,7 @@ from sioproto.socketio.client_events import (
 from sioproto.socketio.client_sender import Sender
 from sioproto.socketio.emitting import Emitting
 from sioproto.socketio.operator import EmitOperator, name_of
+from sioproto.socketio.patience import Patience
 from sioproto.socketio.recovering import Recovering
 
 if TYPE_CHECKING:
@@ -56,6 +57,10 @@ class ClientSocketState(Enum):
     CONNECTED = "connected"
 
 
+# As a global, because reaching a member through its enum costs several times as much.
+CONNECTED = ClientSocketState.CONNECTED
+
+
 class AuthTicket:
     """One attempt of one socket that needs its ``auth``."""
 
@@ -81,6 +86,7 @@ class ClientSocket(Emitting[EmitOperator]):
         "__dict__",
         "_early",
         "_first",
+        "_patience",
         "_recovering",
         "_sender",
         "_unanswered",
@@ -126,7 +132,8 @@ class ClientSocket(Emitting[EmitOperator]):
         """Events of connections up to this one are not handled any more, because the application left."""
         self.lane: Any = None
         """A slot for the floor above."""
-        self._early = EarlyEvents(client.config.max_early, client.engine_config.max_payload)
+        self._early = EarlyEvents(client.config.max_early, client.config.max_early_bytes)
+        self._patience = Patience(self)
         self._recovering = Recovering()
         self._sender = Sender(self)
         self._waiting: Pending[None] | None = None
@@ -136,7 +143,7 @@ class ClientSocket(Emitting[EmitOperator]):
     @property
     def connected(self) -> bool:
         """Whether the server accepted it and the connection is not known to be lost."""
-        return self.state is ClientSocketState.CONNECTED
+        return self.state is CONNECTED
 
     @property
     def active(self) -> bool:
@@ -240,7 +247,7 @@ class ClientSocket(Emitting[EmitOperator]):
             self._observe_outgoing(args)
 
     def close(self) -> None:
-        """Leaves for good: what still waits to be sent is forgotten, and whoever waits for an answer is told."""
+        """Leaves for good: what waits for a connection is forgotten, and whoever waits for an answer is told."""
         self._sender.close()
         self.disconnect()
 
@@ -248,8 +255,12 @@ class ClientSocket(Emitting[EmitOperator]):
 
     def ask_auth(self) -> None:
         """There is a connection: sends CONNECT, as soon as its ``auth`` is known."""
-        # If it was left before the server answered, that answer comes first.
-        if self.state is not ClientSocketState.AWAY or self._unanswered is self.client.engine:
+        if self.state is not ClientSocketState.AWAY:
+            return
+        if self._unanswered is self.client.engine:  # it was left before the server answered: that answer comes first
+            self._patience.await_answer()
+            return
+        if self._patience.held:
             return
         if callable(self.auth):
             self.state = ClientSocketState.ASKING
@@ -259,7 +270,7 @@ class ClientSocket(Emitting[EmitOperator]):
         try:
             self.send_connect(self.auth)
         except LocalProtocolError as error:
-            self.refuse(ConnectError(str(error)))
+            self.refuse_auth(ConnectError(str(error)))
 
     def send_connect(self, auth: Any) -> None:
         """Sends CONNECT (Socket.IO protocol, "Connection to a namespace").
@@ -273,6 +284,7 @@ class ClientSocket(Emitting[EmitOperator]):
         self.ticket = None
         self.state = ClientSocketState.CONNECTING
         self._unanswered = client.engine
+        self._patience.await_answer()
         client.write(frames)
 
     def receive_connect(self, packet: Packet) -> None:
@@ -286,6 +298,7 @@ class ClientSocket(Emitting[EmitOperator]):
             return
         client = self.client
         self._unanswered = None
+        self._patience.stop()
         self._recovering.connected(pid)
         self.state = ClientSocketState.CONNECTED
         self.id = sid
@@ -294,10 +307,7 @@ class ClientSocket(Emitting[EmitOperator]):
             self._first = self.connection
         client.tell(ClientConnected(self, sid))
         for event, size in self._early.take():
-            if event.id is None or not self._recovering.is_known(event):
-                self._tell_event(event, size)
-            elif (answer := self._recovering.answer_of(event.id)) is not None:
-                self._sender.acknowledge(event.id, answer)
+            self._tell_event(event, size)
         self._sender.set_connected()
         if self.connected:  # nobody who observed what was sent has left in place
             self._settle(None)
@@ -311,7 +321,7 @@ class ClientSocket(Emitting[EmitOperator]):
         client = self.client
         if client.parked and client.crowded:
             client.drop("ping timeout", "handlers lag")
-        elif self.state is ClientSocketState.CONNECTED:
+        elif self.state is CONNECTED:
             self._tell_event(packet, size)
         elif self.state is ClientSocketState.CONNECTING and not self._early.add(packet, size):
             client.drop("transport error", "too many events before CONNECT was answered")
@@ -342,10 +352,17 @@ class ClientSocket(Emitting[EmitOperator]):
         else:
             self._receive_late(accepted=False)
 
-    def refuse(self, error: ConnectError) -> None:
-        """The attempt failed for good."""
+    def refuse_auth(self, error: ConnectError) -> None:
+        """The attempt failed for good, and the server has no part in it."""
+        self._patience.hold()
+        self.refuse(error)
+
+    def refuse(self, error: ConnectError, *, answered: bool = True) -> None:
+        """The attempt failed for good. Unless the server has ``answered``, its answer may still come."""
         self._early.take()
-        self._unanswered = None
+        self._patience.stop()
+        if answered:
+            self._unanswered = None
         self.ticket = None
         self.state = ClientSocketState.IDLE
         self.client.tell(ConnectFailed(self, error))
@@ -360,17 +377,23 @@ class ClientSocket(Emitting[EmitOperator]):
 
     def give_up(self, error: Exception) -> None:
         """No further attempt is made."""
+        self._patience.stop()
         self.state = ClientSocketState.IDLE
         self._settle(error)
 
     # Below this line: helpers
 
     def _tell_event(self, packet: Packet, size: int) -> None:
-        if packet.id is None:
-            self._recovering.note(packet.data)
-        else:
-            self._recovering.note_asked(packet)
-        self.client.tell(EventArrived(self, packet.data, packet.id, size, self.connection))
+        recovering = self._recovering
+        if recovering.pid is not None:
+            if packet.id is not None and recovering.is_known(packet):
+                answer = recovering.answer_of(packet.id)
+                if answer is not None:
+                    self._sender.acknowledge(packet.id, answer)
+                return
+            recovering.note(packet)
+        # Not by ``tell``: what comes in is pulled anyway, so nobody need be woken.
+        self.client.news.append(EventArrived(self, packet.data, packet.id, size, self.connection))
 
     def _receive_late(self, *, accepted: bool) -> None:
         """The answer to a CONNECT that was left before. Whoever is in by now has to leave before coming back."""
@@ -384,6 +407,7 @@ class ClientSocket(Emitting[EmitOperator]):
 
     def _leave(self, reason: ClientReason, description: str | None, state: ClientSocketState) -> None:
         connected = self.connected
+        self._patience.stop()
         self.state = state
         self.ticket = None
         self._early.take()

@@ -14,13 +14,16 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from sioproto.engineio.http import client_address
-from sioproto.socketio.events import ConnectAsked, NamespaceAsked, SocketConnected
+from sioproto.errors import RemoteProtocolError
+from sioproto.socketio.buffering import EarlyEvents
+from sioproto.socketio.events import ConnectAsked, EventReceived, NamespaceAsked, SocketConnected
 from sioproto.socketio.handshake import Handshake
 from sioproto.socketio.socket import Socket, SocketState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sioproto.engineio.session import Session
     from sioproto.socketio.client import Client
     from sioproto.socketio.dynamic import DynamicNamespace
     from sioproto.socketio.namespace import Namespace
@@ -36,7 +39,7 @@ MINUTE = 60.0
 class ConnectTicket:
     """One client that asks for one namespace."""
 
-    __slots__ = ("asked", "auth", "claim", "client", "name", "namespace", "parents", "socket")
+    __slots__ = ("asked", "auth", "claim", "client", "early", "name", "namespace", "parents", "socket")
 
     def __init__(self, client: Client, name: str, auth: dict[str, Any], parents: Iterator[DynamicNamespace]) -> None:
         self.client = client
@@ -52,6 +55,8 @@ class ConnectTicket:
         """Set as long as the client may get the socket back that it had."""
         self.socket: Socket | None = None
         """Made as soon as the namespace is found and it is clear whether there is something to restore."""
+        self.early: EarlyEvents | None = None
+        """What the client sent without waiting for the answer."""
 
     @property
     def alive(self) -> bool:
@@ -125,6 +130,22 @@ class Connecting:
         else:
             self._find_parent(ticket)
 
+    def admits_binary(self, client: Client) -> bool:
+        """Whether binary may come from a client that has joined nothing yet: behind a CONNECT, and not too much."""
+        return client.connects > 0 and client.received <= self._server.config.max_early_bytes
+
+    def receive_early(self, ticket: ConnectTicket, packet: Packet, size: int) -> None:
+        """Takes an event of a client that does not wait for the answer to its CONNECT: it follows that, if it is a yes.
+
+        Otherwise it would depend on how the network cuts the stream, and on how quick middlewares are, whether the
+        event arrives. Raises ``RemoteProtocolError`` beyond the limits.
+        """
+        if ticket.early is None:
+            config = self._server.config
+            ticket.early = EarlyEvents(config.max_early, config.max_early_bytes)
+        if not ticket.early.add(packet, size):
+            raise RemoteProtocolError("too many events before CONNECT was answered")
+
     def answer_namespace(self, ticket: ConnectTicket, allowed: bool) -> bool:
         """A predicate said whether a name is its namespace's; after a no the next dynamic namespace is asked."""
         parent, ticket.asked = ticket.asked, None
@@ -141,8 +162,10 @@ class Connecting:
     def accept(self, ticket: ConnectTicket) -> bool:
         """The socket is connected: into its own room, then the CONNECT packet, then whatever was emitted before.
 
-        A restored one gets what it missed before that packet, because the JavaScript client tells it before
-        ``connect``. False as well if that is not kept any more: its client is asked about once more, as a new one.
+        A restored one gets what it missed before that packet, as from Node.js, where one poll carries all of it. Where
+        the client may be cut off in between it comes right behind: what comes before, the JavaScript client keeps over
+        the next loss without noting how far it got, and then tells it twice.
+        False as well if that is not kept any more: its client is asked about once more, as a new one.
         """
         socket, claim = ticket.socket, ticket.claim
         if socket is None or not ticket.alive:
@@ -172,14 +195,16 @@ class Connecting:
             restoring.accepted(socket, trail, claim)
             if missed is None:
                 namespace.adapter.add_all(socket, (socket.id,))
-            else:
-                for entry in missed:
-                    if entry.ack_id is None or socket.owes(entry.ack_id):
-                        client.session.write(entry.frames)
             ids = {"sid": socket.id, "pid": trail.private_id}
-            client.session.write(server.parser.encode_connect(namespace.name, ids))
+            answer = server.parser.encode_connect(namespace.name, ids)
+            owed = (entry for entry in missed or () if entry.ack_id is None or socket.owes(entry.ack_id))
+            replay = [frame for entry in owed for frame in entry.frames]
+            client.session.write([*replay, *answer] if writes_whole(client.session) else [*answer, *replay])
         socket.set_accepted()
         server.tell(SocketConnected(socket))
+        if ticket.early is not None:
+            for packet, size in ticket.early.take():
+                server.tell(EventReceived(socket, packet.data, packet.id, size))
         return True
 
     def refuse(self, ticket: ConnectTicket, message: str, data: Any) -> bool:
@@ -263,3 +288,8 @@ class Connecting:
 def _connect_overdue(client: Client, _: float) -> None:
     # Not gracefully: a client that never came for its last packets would be kept for as long once more.
     client.session.close(discard=True)
+
+
+def writes_whole(session: Session) -> bool:
+    """Whether one ``write`` now arrives whole or not at all: in the answer to a poll, held or the next one."""
+    return session.transport_name == "polling" and (session.writable or not session.upgrading)

@@ -102,8 +102,8 @@ class Listening(Registering):
         return self._wire is None and not self._any
 
     def lone_listener(self, event: str) -> Listener | None:
-        """Returns who handles a client's event if that is just one, in order, and there is no catch-all."""
-        return None if self._wire is None or self._any else self._wire.lone(event)
+        """Returns who handles a client's event if that is just one, which is plain, and there is no catch-all."""
+        return None if self._wire is None or self._any else self._wire.lone.get(event)
 
     def _register(self, event: str | AnyEvent, handler: Any, *, wire: bool, concurrent: bool, once: bool) -> Any:
         if isinstance(event, Event):

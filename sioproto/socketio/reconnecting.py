@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sioproto.engineio.client import EngineClient
 from sioproto.engineio.client_events import EngineClosed, EngineOpened
 from sioproto.engineio.client_requests import Requests
-from sioproto.engineio.cookies import CookieJar
+from sioproto.engineio.cookies import make_jar
 from sioproto.engineio.events import ObserverFailed
 from sioproto.errors import ConnectError
 from sioproto.handlers import Observers
@@ -51,7 +51,7 @@ class Reconnecting:
         self._wake = wake
         # What could not be sent is refused now: at the time of an attempt there may be nobody who would hear of it.
         Requests(client.origin, engine_config, environment, None)
-        self._jar = CookieJar(environment.wall, engine_config.max_cookies) if engine_config.cookie_jar else None
+        self._jar = make_jar(engine_config, environment)
         self._backoff = Backoff(client.config, environment.jitter)
         self._observers = Observers((*OWN_EVENTS, *ENGINE_EVENTS), client.report, client.guard)
         self._observed: dict[str, None] = {}
@@ -59,7 +59,9 @@ class Reconnecting:
         """Until the next attempt, or until one took too long."""
         self._pause_timer: Timer | None = None
         self._remembered = False
-        self._cause: tuple[CloseReason, str] | None = None
+        self._opened_at = 0.0
+        self.condemned: tuple[CloseReason, str] | None = None
+        """Why the current connection was dropped, if that was because of what the server did."""
         self.engine: EngineClient | None = None
         """The current connection."""
         self.old: list[EngineClient] = []
@@ -71,11 +73,6 @@ class Reconnecting:
     def attempts(self) -> int:
         """How many attempts to come back were made, or are waited for, since the connection was lost."""
         return self._backoff.attempts
-
-    @property
-    def condemned(self) -> bool:
-        """Whether the current connection was dropped because of what the server did."""
-        return self._cause is not None
 
     @property
     def closed(self) -> bool:
@@ -97,7 +94,7 @@ class Reconnecting:
         if self._timer is not None:
             return
         client = self._client
-        self._cause = None
+        self.condemned = None
         client.begin_decoding()
         transports: tuple[TransportName, ...] | None = None
         if client.engine_config.remember_upgrade and self._remembered:
@@ -133,7 +130,7 @@ class Reconnecting:
     def drop(self, reason: CloseReason, description: str) -> None:
         """Ends the connection at once, because of what the server did; it is tried again."""
         if self.engine is not None:
-            self._cause = (reason, description)
+            self.condemned = (reason, description)
             self.engine.close(discard=True)
 
     def pause(self) -> None:
@@ -177,6 +174,7 @@ class Reconnecting:
             self._client.tell(event)
             return
         if isinstance(event, EngineClosed):
+            self._client.unsent += event.unsent
             self._last += engine.take_dirty()
         if engine is not self.engine:
             if isinstance(event, EngineClosed):
@@ -195,8 +193,9 @@ class Reconnecting:
     def _opened(self, engine: EngineClient) -> None:
         self._stop_timers()
         attempts = self._backoff.attempts
+        self._opened_at = self._client.environment.clock()
         if not self._client.crowded:  # else it is going to be given up at the first event
-            self._backoff.reset()
+            self._backoff.count_anew()
         self._remembered = engine.transport_name == "websocket"
         self._observers.notify("open")
         if engine is not self.engine:
@@ -210,12 +209,15 @@ class Reconnecting:
         client = self._client
         self._stop_timers()
         reason, description = event.reason, event.description
-        if self._cause is not None:
-            (reason, description), self._cause = self._cause, None
+        if self.condemned is not None:
+            (reason, description), self.condemned = self.condemned, None
         # An upgrade that held is remembered; any failure is a reason to begin with polling again.
         self._remembered = event.opened and reason != "transport error" and (engine.upgraded or self._remembered)
         self.engine = None
         if event.opened:
+            lasted = client.environment.clock() - self._opened_at
+            if not self._backoff.attempts and lasted >= client.config.reconnection_reset_after:
+                self._backoff.reset()
             self._observers.notify("close", reason, description)
             for socket in list(client.sockets.values()):
                 socket.receive_lost(reason, description)

@@ -31,46 +31,45 @@ MAX_ASKED = 1000
 class Recovering:
     """The private id and the latest offset of one socket, and what asked for an answer since."""
 
-    __slots__ = ("_asked", "_offset", "_pid", "recovered")
+    __slots__ = ("_asked", "_offset", "pid", "recovered")
 
     def __init__(self) -> None:
-        self._pid: str | None = None
+        self.pid: str | None = None
+        """The private id. Without one there is nothing to remember of what comes."""
         self._offset: str | None = None
         self._asked: dict[int, tuple[Any, Sequence[Any] | None]] = {}
         self.recovered = False
 
     def claim(self, auth: dict[str, Any] | None) -> dict[str, Any] | None:
         """Returns what to send with CONNECT. What the application says stands, as in the JavaScript client."""
-        if self._pid is None:
+        if self.pid is None:
             return auth
         offset = {} if self._offset is None else {"offset": self._offset}
-        return {"pid": self._pid, **offset, **(auth or {})}
+        return {"pid": self.pid, **offset, **(auth or {})}
 
     def connected(self, pid: object) -> None:
         """Takes the private id that came with the answer; the same one as before means that nothing was missed."""
         if not isinstance(pid, str) or len(pid) > MAX_PID:
             pid = None
-        self.recovered = pid is not None and pid == self._pid
+        self.recovered = pid is not None and pid == self.pid
         if not self.recovered:
             self._offset = None
             self._asked = {}
-        self._pid = pid
+        self.pid = pid
 
-    def note(self, args: list[Any]) -> None:
-        """Takes the arguments of an event that the server does not want acknowledged; those it does have no offset."""
-        if self._pid is not None and len(args) > 1:
+    def note(self, packet: Packet) -> None:
+        """Takes an event. One that the server wants answered has no offset."""
+        args = packet.data
+        if packet.id is not None:
+            self._asked[packet.id] = (args[0], None)
+            if len(self._asked) > MAX_ASKED:
+                del self._asked[next(iter(self._asked))]
+        elif len(args) > 1:
             last = args[-1]
             if isinstance(last, str) and OFFSET.fullmatch(last) is not None:
                 self._offset = last
                 # The server knows by it that what came before arrived.
                 self._asked = {}
-
-    def note_asked(self, packet: Packet) -> None:
-        """Takes an event that the server wants answered."""
-        if self._pid is not None and packet.id is not None:
-            self._asked[packet.id] = (packet.data[0], None)
-            if len(self._asked) > MAX_ASKED:
-                del self._asked[next(iter(self._asked))]
 
     def note_answer(self, ack_id: int, args: Sequence[Any]) -> None:
         """Takes the answer to one of them."""
@@ -79,7 +78,7 @@ class Recovering:
             self._asked[ack_id] = (asked[0], args)
 
     def is_known(self, packet: Packet) -> bool:
-        """Whether an event that came before CONNECT was answered arrived over an earlier connection already."""
+        """Whether an event that the server wants answered is one that it sends again: no id is used twice."""
         return packet.id in self._asked and self._asked[packet.id][0] == packet.data[0]
 
     def answer_of(self, ack_id: int) -> Sequence[Any] | None:

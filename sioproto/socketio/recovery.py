@@ -38,6 +38,9 @@ OFFSET = re.compile(r"([0-9A-Za-z_-]{1,20})\.([0-9]{1,15})")
 OVERHEAD = 400
 """What a kept event costs besides its size on the wire, in bytes; without it tiny events would weigh nothing."""
 
+ROOM = 250
+"""What each further room of an event costs, and each excluded one: its name, and where it stands in the log."""
+
 
 class Entry:
     """One event that was sent, and to whom: a selection, or only the socket with an id.
@@ -65,6 +68,8 @@ class Entry:
         size = OVERHEAD
         for frame in frames:
             size += frame.size
+        if selection is not None:
+            size += ROOM * (max(0, len(selection.rooms) - 1) + len(selection.excluded))
         self.size = size
         self.target = only if selection is None else selection.rooms[0] if selection.rooms else None
         """Whom it was sent to, if that is one target."""
@@ -150,7 +155,7 @@ class EventLog:
 
     @property
     def size(self) -> int:
-        """What is kept, in bytes on the wire and 400 for each event."""
+        """What is kept, in bytes on the wire, 400 for each event, and 250 for each room but the first."""
         return self._size
 
     def __len__(self) -> int:

@@ -1,7 +1,7 @@
 """``on`` and ``once``, with what a type checker is to know of handlers: those that get a socket, and those that do not.
 
-A handler of a declared ``Event`` has to take its arguments and to return its answer. One that takes ``ack`` instead may
-return anything; that needs a signature for each number of arguments, because no type says "these, and a keyword".
+A handler of a declared ``Event`` has to take its arguments and to return its answer. One that takes ``ack`` may return
+anything.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
-from sioproto.event import A, Answer, Args, B, C, D, E, F
+from sioproto.event import Answer, Args, R
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sioproto.socketio.acks import Ack
     from sioproto.socketio.socket import Socket
 
-G = TypeVar("G")
+R_co = TypeVar("R_co", covariant=True)
 H = TypeVar("H", bound="Callable[..., Any]")
 
 
@@ -54,6 +54,10 @@ class RegisteringWithSocket(Registering):
         concurrent: bool = False,
     ) -> Callable[[Socket, *Args], Answer | Awaitable[Answer]]: ...
     @overload
+    def on(
+        self, event: Event[Any, *Args], handler: Acks[object, Socket, *Args], *, concurrent: bool = False
+    ) -> Acks[object, Socket, *Args]: ...
+    @overload
     def on(self, event: str, handler: H, *, wire: bool = False, concurrent: bool = False) -> H: ...
     @overload
     def on(
@@ -83,6 +87,8 @@ class RegisteringWithSocket(Registering):
         self, event: Event[Answer, *Args], handler: Callable[[Socket, *Args], Answer | Awaitable[Answer]]
     ) -> Callable[[Socket, *Args], Answer | Awaitable[Answer]]: ...
     @overload
+    def once(self, event: Event[Any, *Args], handler: Acks[object, Socket, *Args]) -> Acks[object, Socket, *Args]: ...
+    @overload
     def once(self, event: str, handler: H, *, wire: bool = False) -> H: ...
     @overload
     def once(self, event: str, handler: None = None, *, wire: bool = False) -> Callable[[H], H]: ...
@@ -109,6 +115,10 @@ class RegisteringAlone(Registering):
         concurrent: bool = False,
     ) -> Callable[[*Args], Answer | Awaitable[Answer]]: ...
     @overload
+    def on(
+        self, event: Event[Any, *Args], handler: Acks[object, *Args], *, concurrent: bool = False
+    ) -> Acks[object, *Args]: ...
+    @overload
     def on(self, event: str, handler: H, *, wire: bool = False, concurrent: bool = False) -> H: ...
     @overload
     def on(
@@ -127,6 +137,8 @@ class RegisteringAlone(Registering):
     def once(
         self, event: Event[Answer, *Args], handler: Callable[[*Args], Answer | Awaitable[Answer]]
     ) -> Callable[[*Args], Answer | Awaitable[Answer]]: ...
+    @overload
+    def once(self, event: Event[Any, *Args], handler: Acks[object, *Args]) -> Acks[object, *Args]: ...
     @overload
     def once(self, event: str, handler: H, *, wire: bool = False) -> H: ...
     @overload
@@ -151,83 +163,16 @@ class Registration(Generic[Answer, *Args]):
     @overload
     def __call__(self, handler: Callable[[*Args], Answer], /) -> Callable[[*Args], Answer]: ...
     @overload
-    def __call__(self: Registration[Any], handler: Acks0, /) -> Acks0: ...
-    @overload
-    def __call__(self: Registration[Any, A], handler: Acks1[A], /) -> Acks1[A]: ...
-    @overload
-    def __call__(self: Registration[Any, A, B], handler: Acks2[A, B], /) -> Acks2[A, B]: ...
-    @overload
-    def __call__(self: Registration[Any, A, B, C], handler: Acks3[A, B, C], /) -> Acks3[A, B, C]: ...
-    @overload
-    def __call__(self: Registration[Any, A, B, C, D], handler: Acks4[A, B, C, D], /) -> Acks4[A, B, C, D]: ...
-    @overload
-    def __call__(self: Registration[Any, A, B, C, D, E], handler: Acks5[A, B, C, D, E], /) -> Acks5[A, B, C, D, E]: ...
-    @overload
     def __call__(
-        self: Registration[Any, A, B, C, D, E, F], handler: Acks6[A, B, C, D, E, F], /
-    ) -> Acks6[A, B, C, D, E, F]: ...
+        self, handler: Callable[[*Args], Answer | Awaitable[Answer]], /
+    ) -> Callable[[*Args], Answer | Awaitable[Answer]]: ...
     @overload
-    def __call__(
-        self: Registration[Any, A, B, C, D, E, F, G], handler: Acks7[A, B, C, D, E, F, G], /
-    ) -> Acks7[A, B, C, D, E, F, G]: ...
+    def __call__(self, handler: Acks[R, *Args], /) -> Acks[R, *Args]: ...
     def __call__(self, handler: Any, /) -> Any:
         return self._register(handler)
 
 
-# Handlers that take ``ack``, by the number of their arguments, the socket included
+class Acks(Protocol[R_co, *Args]):
+    """A handler that takes ``Args`` and answers by hand."""
 
-A_contra = TypeVar("A_contra", contravariant=True)
-B_contra = TypeVar("B_contra", contravariant=True)
-C_contra = TypeVar("C_contra", contravariant=True)
-D_contra = TypeVar("D_contra", contravariant=True)
-E_contra = TypeVar("E_contra", contravariant=True)
-F_contra = TypeVar("F_contra", contravariant=True)
-G_contra = TypeVar("G_contra", contravariant=True)
-
-
-class Acks0(Protocol):
-    def __call__(self, *, ack: Ack | None) -> object: ...
-
-
-class Acks1(Protocol[A_contra]):
-    def __call__(self, a: A_contra, /, *, ack: Ack | None) -> object: ...
-
-
-class Acks2(Protocol[A_contra, B_contra]):
-    def __call__(self, a: A_contra, b: B_contra, /, *, ack: Ack | None) -> object: ...
-
-
-class Acks3(Protocol[A_contra, B_contra, C_contra]):
-    def __call__(self, a: A_contra, b: B_contra, c: C_contra, /, *, ack: Ack | None) -> object: ...
-
-
-class Acks4(Protocol[A_contra, B_contra, C_contra, D_contra]):
-    def __call__(self, a: A_contra, b: B_contra, c: C_contra, d: D_contra, /, *, ack: Ack | None) -> object: ...
-
-
-class Acks5(Protocol[A_contra, B_contra, C_contra, D_contra, E_contra]):
-    def __call__(
-        self, a: A_contra, b: B_contra, c: C_contra, d: D_contra, e: E_contra, /, *, ack: Ack | None
-    ) -> object: ...
-
-
-class Acks6(Protocol[A_contra, B_contra, C_contra, D_contra, E_contra, F_contra]):
-    def __call__(
-        self, a: A_contra, b: B_contra, c: C_contra, d: D_contra, e: E_contra, f: F_contra, /, *, ack: Ack | None
-    ) -> object: ...
-
-
-class Acks7(Protocol[A_contra, B_contra, C_contra, D_contra, E_contra, F_contra, G_contra]):
-    def __call__(
-        self,
-        a: A_contra,
-        b: B_contra,
-        c: C_contra,
-        d: D_contra,
-        e: E_contra,
-        f: F_contra,
-        g: G_contra,
-        /,
-        *,
-        ack: Ack | None,
-    ) -> object: ...
+    def __call__(self, *args: *Args, ack: Ack | None) -> R_co: ...

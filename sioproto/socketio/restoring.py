@@ -115,7 +115,7 @@ class Restoring:
                 if latest is not None and latest.timer is not None:
                     self.answer(latest, trail)
                 else:
-                    self.store.save(trail)
+                    self._store(trail)
             return False
         ticket.timer.cancel()
         ticket.timer = None
@@ -219,7 +219,10 @@ class Restoring:
 
     def close(self) -> None:
         """The server ends."""
-        self.store.close()
+        try:
+            self.store.close()
+        except Exception as error:  # a user's code: its failure is reported and stops nobody
+            self._server.engine.report(error, "recovery_store.close")
         for namespace in self._server.namespaces.values():
             if namespace.log is not None:
                 namespace.log.close()
@@ -231,7 +234,14 @@ class Restoring:
         if trail.socket is not None and not trail.socket.owes_any:
             trail.socket = None
         self._server.namespaces[trail.namespace].away += 1
-        self.store.save(trail)
+        self._store(trail)
+
+    def _store(self, trail: Trail) -> None:
+        try:
+            self.store.save(trail)
+        except Exception as error:  # a user's code: its failure is reported, and the socket does not come back
+            self._server.engine.report(error, "recovery_store.save")
+            self.release(trail)
 
     def _end(self, trail: Trail) -> None:
         trail.over = True
@@ -242,7 +252,13 @@ class Restoring:
 
     def _ask_store(self, ticket: RestoreTicket) -> None:
         ticket.timer = self._lane.arm(ticket)
-        self.store.restore(ticket)
+        try:
+            self.store.restore(ticket)
+        except Exception as error:  # a user's code: its failure is reported, and the client gets a new socket
+            self._server.engine.report(error, "recovery_store.restore")
+            if ticket.timer is not None:
+                ticket.timer.cancel()
+                self._overdue(ticket, 0.0)
 
     def _overdue(self, ticket: RestoreTicket, _: float) -> None:
         ticket.timer = None

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from sioproto.errors import AckTimeout, Disconnected
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from sioproto.frame import Frame
     from sioproto.pending import Pending
     from sioproto.socketio.client_sender import Sender
@@ -73,12 +75,19 @@ class Retrying:
             first.tries += 1
             answer.on_done(lambda settled: self._settled(first, settled))
 
-    def clear(self) -> None:
-        """Gives all of them up; whoever waits is told."""
+    def clear(self, write: Callable[[Sequence[Frame], tuple[Any, ...]], bool]) -> int:
+        """Gives all of them up; whoever waits is told. What was never sent is tried once, by ``write(frames, args)``.
+
+        Returns how many messages had to stay.
+        """
         queue, self._queue = self._queue, deque()
+        left = 0
         for event in queue:
+            if not (event.sent or event.tries or write(event.frames, event.args)):
+                left += len(event.frames)
             if event.pending is not None:
                 event.pending.reject(Disconnected())
+        return left
 
     def _settled(self, first: Retried, answer: Pending[Any]) -> None:
         if not self._queue or self._queue[0] is not first:

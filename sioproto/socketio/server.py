@@ -51,6 +51,10 @@ if TYPE_CHECKING:
 
 N = TypeVar("N", bound=Namespace)
 
+# As globals, because reaching a member through its enum costs several times as much.
+EVENT = PacketType.EVENT
+ACK = PacketType.ACK
+
 
 class SocketServer:
     """All namespaces of a server, without I/O.
@@ -257,9 +261,13 @@ class SocketServer:
                 self.restoring.forget(socket)
 
     def answer_restore(self, ticket: RestoreTicket, trail: Trail | None) -> bool:
-        """Answers a ``RecoveryStore`` that was asked for a trail; None if it has none. False: the ticket is dead."""
+        """Takes the answer of a ``RecoveryStore`` that was asked for a trail; None if it has none. False: the ticket is
+        dead. It may come at any time, from wherever commands may come, and the driver is woken.
+        """
         with self.guard:
-            return self.restoring is not None and self.restoring.answer(ticket, trail)
+            answered = self.restoring is not None and self.restoring.answer(ticket, trail)
+            self.engine.rouse()
+            return answered
 
     def release(self, trail: Trail) -> None:
         """Takes from a ``RecoveryStore`` that it let a trail go: that socket does not come back."""
@@ -271,7 +279,8 @@ class SocketServer:
 
     def events(self) -> list[SocketEvent]:
         """Returns what happened since the last call, in order, and forgets it."""
-        self._advance()
+        if self.engine.news:
+            self._advance()
         events = self._events
         if events:
             self._events = []
@@ -338,8 +347,9 @@ class SocketServer:
     # What the floor below tells
 
     def _advance(self) -> None:
-        while events := self.engine.events():
-            for event in events:
+        engine = self.engine
+        while engine.news:
+            for event in engine.events():
                 if isinstance(event, MessageReceived):
                     self._message(event.session.client, event.data)
                 elif isinstance(event, SessionOpened):
@@ -363,7 +373,7 @@ class SocketServer:
             return  # what came behind a packet that ended the session is not delivered
         client.received += len(message)
         try:
-            if client.timer is not None and isinstance(message, bytes):
+            if client.timer is not None and isinstance(message, bytes) and not self.connecting.admits_binary(client):
                 raise RemoteProtocolError("binary before CONNECT")
             packet = client.decoder.feed(message)
             if packet is not None:
@@ -378,11 +388,14 @@ class SocketServer:
     def _packet(self, client: Client, packet: Packet, size: int) -> None:
         kind = packet.type
         socket = client.sockets.get(packet.namespace)
-        if kind is PacketType.EVENT:
+        if kind is EVENT:
             if socket is not None:
                 self._events.append(EventReceived(socket, packet.data, packet.id, size))
                 return
-        elif kind is PacketType.ACK:
+            if packet.namespace in client.waiting:
+                self.connecting.receive_early(client.waiting[packet.namespace], packet, size)
+                return
+        elif kind is ACK:
             if socket is not None and packet.id is not None:
                 socket.receive_ack(packet.id, packet.data)
                 return
@@ -399,8 +412,9 @@ class SocketServer:
                 return
         else:
             raise RemoteProtocolError("a client may not send this packet")
-        # A packet that was under way when its namespace ended is late, which is normal; one before any CONNECT is not.
-        if client.timer is not None and not client.waiting:
+        # A packet that was under way when its namespace ended, or was refused, is late, which is normal; one before any
+        # CONNECT is not.
+        if not client.connects:
             raise RemoteProtocolError("a packet before CONNECT")
 
     # For the parts of this floor

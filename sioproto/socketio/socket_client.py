@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from sioproto.config import ClientConfig, EngineClientConfig
     from sioproto.engineio.client import EngineClient
-    from sioproto.engineio.client_events import EngineClientEvent
     from sioproto.engineio.events import CloseReason
     from sioproto.engineio.fetch import Fetch
     from sioproto.engineio.link import Link
@@ -85,10 +84,15 @@ class SocketClient:
         """How many of them may wait before it stops reading."""
         self.closing = False
         """Whether ``close`` was called."""
+        self.unsent = 0
+        """Messages that connections which have ended left unsent, see ``EngineClient.unsent``, and those of events that
+        waited for a connection when ``close`` was called.
+        """
         self._wake = wake
         self._decoder: Decoder = self.parser.decoder()
         self._received = 0
-        self._events: list[ClientEvent] = []
+        self.news: list[ClientEvent] = []
+        """What ``events()`` is going to return: for the floor above, which looks whether it is worth a call."""
         self._pulled = False
         """Whether whoever called is going to pull events anyway, so that no wake-up is needed for them."""
         self._connection = Reconnecting(self, wake)
@@ -206,31 +210,33 @@ class SocketClient:
             return True
 
     def refuse_auth(self, ticket: AuthTicket, error: ConnectError) -> bool:
-        """Answers ``AuthAsked`` with a failure: the socket is not connected, and not tried again."""
+        """Answers ``AuthAsked`` with a failure: the socket is not connected, and not tried again. If it is told to
+        connect nevertheless, it begins after ``reconnection_delay``.
+        """
         with self.guard:
             if not ticket.alive:
                 return False
-            ticket.socket.refuse(error)
+            ticket.socket.refuse_auth(error)
             return True
 
     # Outputs
 
     def events(self) -> list[ClientEvent]:
         """Returns what happened since the last call, in order, and forgets it."""
-        if not self._events:
+        if not self.news:
             self._advance()
-        events = self._events
+        events = self.news
         if events:
-            self._events = []
+            self.news = []
         return events
 
     def take_dirty(self) -> list[Fetch | Link]:
         """Returns what is to be sent: requests, and links with frames or a changed state; each once."""
-        told = bool(self._events)
+        told = bool(self.news)
         self._advance()
         carriers = self._connection.take_dirty()
         self._advance()
-        if self._events and not told:
+        if self.news and not told:
             self.rouse()
         return carriers
 
@@ -253,8 +259,8 @@ class SocketClient:
     def close(self) -> None:
         """Disconnects every socket for good and closes the connection; what was queued for it is delivered first.
 
-        What waits for a connection is forgotten. From here on nobody connects, nothing is sent, and whoever waits for
-        an answer gets ``Disconnected``.
+        What waits for a connection is forgotten, and counted in ``unsent``. From here on nobody connects, nothing is
+        sent, and whoever waits for an answer gets ``Disconnected``.
         """
         with self.guard:
             self.closing = True
@@ -302,7 +308,8 @@ class SocketClient:
 
     def write(self, frames: Sequence[Frame]) -> bool:
         """Hands packets to the connection. Returns False when it is gone, even if nobody has noticed before."""
-        return self.engine is not None and self.engine.write(frames)
+        engine = self._connection.engine
+        return engine is not None and engine.write(frames)
 
     def close_if_unused(self) -> None:
         """Closes the connection when no socket wants it any more."""
@@ -320,9 +327,9 @@ class SocketClient:
 
     def tell(self, event: ClientEvent) -> None:
         """Leaves an event for the floor above."""
-        if not self._events and not self._pulled:
+        if not self.news and not self._pulled:
             self.rouse()
-        self._events.append(event)
+        self.news.append(event)
 
     def rouse(self) -> None:
         """Says that there is news, or a new deadline."""
@@ -338,19 +345,17 @@ class SocketClient:
     def _advance(self) -> None:
         connection = self._connection
         engine = connection.engine
-        events: list[EngineClientEvent] = [] if engine is None else engine.events()
-        if not events and not connection.old:
+        if not (connection.old or (engine is not None and engine.news)):
             return
         self._pulled = True
         try:
-            while engine is not None and events:
-                for event in events:
-                    if isinstance(event, MessageArrived):
+            while engine is not None and engine.news:
+                for event in engine.events():
+                    if type(event) is MessageArrived:
                         if engine is connection.engine:
                             self._message(event.data)
                     else:
                         connection.receive(engine, event)
-                events = engine.events()
             if connection.old:
                 connection.receive_old()
         finally:
@@ -359,24 +364,28 @@ class SocketClient:
     # Packets
 
     def _message(self, message: str | bytes) -> None:
-        if self._connection.condemned:
+        if self._connection.condemned is not None:
             return  # what came behind a packet that ended the connection is not delivered
-        self._received += len(message)
         try:
             packet = self._decoder.feed(message)
         except RemoteProtocolError as error:
             self.drop("parse error", str(error))
             return
-        if packet is not None:
-            size, self._received = self._received, 0
-            socket = self.sockets.get(packet.namespace)
-            if socket is None:
-                return  # of a namespace that nobody asked for
-            # The one hot road: an event.
-            if packet.type is EVENT:
-                socket.receive_event(packet, size)
-            else:
-                self._packet(socket, packet)
+        if packet is None:
+            self._received += len(message)
+            return
+        size = len(message)
+        if self._received:  # by what came in front of its last attachment
+            size += self._received
+            self._received = 0
+        socket = self.sockets.get(packet.namespace)
+        if socket is None:
+            return  # of a namespace that nobody asked for
+        # The one hot road: an event.
+        if packet.type is EVENT:
+            socket.receive_event(packet, size)
+        else:
+            self._packet(socket, packet)
 
     def _packet(self, socket: ClientSocket, packet: Packet) -> None:
         kind = packet.type

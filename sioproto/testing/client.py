@@ -133,8 +133,11 @@ class Client(app.Client):
         """Returns what is done after that many virtual seconds."""
         return self._world.sleep(seconds)
 
-    def close(self, grace: float = GRACE) -> Pending[None]:
-        """Disconnects all namespaces and ends within ``grace`` seconds; what was queued is delivered first."""
+    def close(self, grace: float = GRACE) -> Pending[int]:
+        """Disconnects all namespaces and ends within ``grace`` seconds; what was queued is delivered first.
+
+        The result is how many messages were not sent; see ``sioproto.app.Client.stop``.
+        """
         return self.stop(grace)
 
     def _handle(self, event: ClientEvent) -> None:
@@ -151,7 +154,7 @@ class Client(app.Client):
                 return  # nobody handles it; the long way would be most of what a broadcast costs
         elif isinstance(event, ClientConnected | ClientDisconnected | ConnectFailed):
             self._note(event)
-        super()._handle(event)
+        app.Client._handle(self, event)
 
     def _note(self, event: ClientConnected | ClientDisconnected | ConnectFailed) -> None:
         socket = event.socket

@@ -276,7 +276,11 @@ class Call:
         if frames:
             messages = [frame.data for frame in frames]
             self.network.transcript.add(self.network.name, " >", messages)
-            self.up.put(sum(frame.size for frame in frames), self.arrive_far, messages)
+            up = self.up
+            if up.straight and up.loop.direct:
+                self.arrive_far(messages)
+            else:
+                up.put(sum(frame.size for frame in frames), self.arrive_far, messages)
         if link.reading is self.down.held:
             self.down.hold(not link.reading)
         if link.closing and not self.near_closing:

@@ -75,10 +75,11 @@ class Server(app.Server):
         """Returns what is done after that many virtual seconds."""
         return self._world.sleep(seconds)
 
-    def close(self, grace: float | None = None) -> Pending[None]:
+    def close(self, grace: float | None = None) -> Pending[int]:
         """Stops: no new sessions, handlers finish, queues are drained, clients are told, within ``grace`` seconds.
 
-        New connections are refused from now on. Clients that lose theirs find nobody until they are led elsewhere with
+        The result is how many messages were not sent; see ``sioproto.app.Server.stop``. New connections are refused
+        from now on. Clients that lose theirs find nobody until they are led elsewhere with
         ``client.network.lead``.
         """
         destination = self._world.find(self)
@@ -98,7 +99,7 @@ class Server(app.Server):
             self._present[event.socket] = True
         elif isinstance(event, SocketDisconnected) and not self._present.pop(event.socket, False):
             self._world.watch.breach(3, f"{event.socket!r} disconnected and was not connected")
-        super()._handle(event)
+        app.Server._handle(self, event)
 
     def _look_for_handler(self, event: EventReceived) -> None:
         """Notes an event that nobody handles: most of the time its name is misspelt on one of both sides."""

@@ -15,23 +15,27 @@ from sioproto.socketio.parser import Decoder, Parser
 EVENT = PacketType.EVENT
 FLAT = frozenset({str, int, float, bool, type(None)})
 
+MOST = 64
+"""Events that are remembered: what is sent to many in one go."""
+LONGEST = 4096
+"""Characters of an event that is."""
+
 
 class Memo:
-    """The last event that was decoded with certain limits, by whichever client."""
+    """The latest events that were decoded with certain limits, by whichever client."""
 
-    __slots__ = ("data", "message", "namespace")
+    __slots__ = ("events",)
 
     def __init__(self) -> None:
-        self.message: str | None = None
-        self.namespace = "/"
-        self.data: list[Any] = []
+        self.events: dict[str, tuple[str, list[Any]]] = {}
+        """By the message: the namespace, and the name and arguments."""
 
     def note(self, message: str, packet: Packet) -> None:
         """Remembers an event, if what it holds cannot be changed."""
-        if all(type(value) in FLAT for value in packet.data):
-            self.message = message
-            self.namespace = packet.namespace
-            self.data = list(packet.data)
+        if len(message) <= LONGEST and FLAT.issuperset(map(type, packet.data)):
+            if len(self.events) == MOST:
+                del self.events[next(iter(self.events))]
+            self.events[message] = (packet.namespace, packet.data[:])
 
 
 class SharingParser(Parser):
@@ -61,8 +65,9 @@ class SharingDecoder(Decoder):
     def feed(self, message: str | bytes) -> Packet | None:
         """Takes one message; see ``Decoder.feed``."""
         memo = self._memo
-        if message == memo.message and self._partial is None:
-            return Packet(EVENT, memo.namespace, memo.data[:])
+        known = memo.events.get(message) if isinstance(message, str) else None
+        if known is not None and self._partial is None:
+            return Packet(EVENT, known[0], known[1][:])
         packet = Decoder.feed(self, message)
         if packet is not None and packet.type is EVENT and packet.id is None and isinstance(message, str):
             memo.note(message, packet)

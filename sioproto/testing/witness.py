@@ -1,4 +1,5 @@
 """Who sees both ends of a session: what one side wrote, the other side gets, in that order, each message once.
+What a side says at its end that it has not sent, the other side never gets.
 
 A server's session and a client's engine are each watched above every transport, so that polling, WebSocket and the
 upgrade between them are all below. The two halves of a pair find each other by the id of the session.
@@ -14,11 +15,15 @@ from collections import deque
 from typing import TYPE_CHECKING, ClassVar
 
 from sioproto.engineio.client import EngineClient
+from sioproto.engineio.client_events import EngineClosed
+from sioproto.engineio.packet import count_messages
 from sioproto.engineio.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sioproto.engineio.client_events import EngineClientEvent
+    from sioproto.engineio.events import CloseReason
     from sioproto.engineio.link import Link
     from sioproto.frame import Frame
 
@@ -34,23 +39,26 @@ REMEMBERED = 1000
 class Half:
     """One side of a session: what it wrote and what has not arrived at the other side."""
 
-    __slots__ = ("_asked", "_before", "_broken", "name", "peer", "written")
+    __slots__ = ("_asked", "_before", "_broken", "name", "peer", "unsent", "written")
 
     def __init__(self, name: str, broken: Callable[[str], object], earlier: Half | None = None) -> None:
         self.name = name
         self.written: deque[Frame] = deque()
         """Packets of all kinds; only messages are compared."""
         self.peer: Half | None = None
+        self.unsent = 0
+        """Messages that it said to be unsent when it ended."""
         self._asked: dict[str, int] = {}
         """How often each event that the other side sent is to be acknowledged: namespace and id."""
         self._before: dict[str, int] = {} if earlier is None else {**earlier._before, **earlier._asked}
         """The same of earlier connections of this client, which a recovered one continues."""
         self._broken = broken
 
-    def wrote(self, frames: Sequence[Frame]) -> None:
-        """Packets are queued. An event is acknowledged as often as it was sent, at most (Socket.IO protocol, ACK)."""
-        self.written.extend(frames)
-        head = frames[0].data
+    def look_at(self, head: str | bytes) -> None:
+        """A packet was queued that is no event, or its first frame.
+
+        An event is acknowledged as often as it was sent, at most (Socket.IO protocol, ACK).
+        """
         if self._before and isinstance(head, str) and head.startswith("40") and '"pid":' in head:
             self._asked, self._before = self._before, {}
         if isinstance(head, str) and head[:2] in ACKS and (match := HEAD.match(head)) is not None:
@@ -63,6 +71,22 @@ class Half:
             else:
                 self._asked[answer] = asked - 1
 
+    def got_plain(self, messages: Sequence[str | bytes]) -> int:
+        """Says the same as ``got`` of the messages in front that are as expected, and returns how many those are.
+
+        It is the one hot road, for events of the main namespace that ask for no answer.
+        """
+        # What did not arrive is counted with each message, once the other side has said how much that is.
+        if self.peer is None or self.peer.unsent:
+            return 0
+        written, count = self.peer.written, 0
+        for message in messages:
+            if not written or written[0].data != message or not isinstance(message, str) or message[:3] != "42[":
+                break
+            written.popleft()
+            count += 1
+        return count
+
     def got(self, message: str | bytes) -> None:
         """A message arrived, a ``str`` with its type digit; it has to be the next one that the other side wrote."""
         peer = self.peer
@@ -74,11 +98,22 @@ class Half:
         while written:
             data = written.popleft().data
             if data == message:
+                peer.check_unsent()
                 return
             if not isinstance(data, str) or data.startswith("4"):
                 self._broken(f"{self.name} got {message!r} where {peer.name} wrote {data!r}")
                 return
         self._broken(f"{self.name} got {message!r}, which {peer.name} did not write, or not once more")
+
+    def ended(self, unsent: int) -> None:
+        """This side has ended, and so many messages were not sent: the last ones that it wrote."""
+        self.unsent = unsent
+        self.check_unsent()
+
+    def check_unsent(self) -> None:
+        """Compares what was not sent with what did not arrive."""
+        if self.unsent and self.unsent > (missing := count_messages(self.written)):
+            self._broken(f"{self.name} says that {self.unsent} messages were not sent, and {missing} did not arrive")
 
     def excuse(self) -> None:
         """Looks away: a network that repeats requests is beyond what the protocol promises."""
@@ -98,12 +133,19 @@ class WatchedSession(Session):
         """Queues encoded packets; see ``Session.write``."""
         # Beforehand, as much as queues may be handed over from within the call.
         if self.open:
-            self.halves[self].wrote(frames)
+            half = self.halves[self]
+            half.written += frames
+            # Anything else than events may be of interest.
+            if frames[0].data[:2] != "42":
+                half.look_at(frames[0].data)
         return Session.write(self, frames)
 
     def receive_messages(self, messages: Sequence[str | bytes]) -> None:
         """Takes messages of a WebSocket; see ``Session.receive_messages``."""
-        for message in messages:
+        count = self.halves[self].got_plain(messages) if self.open else 0
+        if count:
+            Session.receive_messages(self, messages[:count])
+        for message in messages[count:]:
             if isinstance(message, str) and message.startswith("4") and self.open:
                 self.halves[self].got(message)
             Session.receive_messages(self, (message,))
@@ -113,6 +155,11 @@ class WatchedSession(Session):
         if self.open and (not isinstance(packet, str) or packet.startswith("4")):
             self.halves[self].got(packet)
         Session.receive_packet(self, packet)
+
+    def end(self, reason: CloseReason, description: str | None) -> None:
+        """Ends the session; see ``Session.end``."""
+        Session.end(self, reason, description)
+        self.halves[self].ended(self.unsent)
 
 
 class WatchedEngine(EngineClient):
@@ -125,19 +172,18 @@ class WatchedEngine(EngineClient):
     def write(self, frames: Sequence[Frame]) -> bool:
         """Queues encoded packets; see ``EngineClient.write``."""
         if self.open and not self.expired:
-            self.half.wrote(frames)
+            half = self.half
+            half.written += frames
+            if frames[0].data[:2] != "42":
+                half.look_at(frames[0].data)
         return EngineClient.write(self, frames)
 
     def receive_messages(self, link: Link, messages: Sequence[str | bytes]) -> None:
         """Takes messages of a WebSocket; see ``EngineClient.receive_messages``."""
-        if len(messages) == 1 and isinstance(messages[0], str) and link is self.link and self.open:
-            # The one hot road: the message that is expected.
-            peer = self.halves[self].peer
-            if peer is not None and peer.written and peer.written[0].data == messages[0] and messages[0][2:3] == "[":
-                peer.written.popleft()
-                EngineClient.receive_messages(self, link, messages)
-                return
-        for message in messages:
+        count = self.halves[self].got_plain(messages) if link is self.link and self.open else 0
+        if count:
+            EngineClient.receive_messages(self, link, messages[:count])
+        for message in messages[count:]:
             if isinstance(message, str) and message.startswith("4") and link is self.link and self.open:
                 self.half.got(message)
             EngineClient.receive_messages(self, link, (message,))
@@ -147,6 +193,13 @@ class WatchedEngine(EngineClient):
         if self.open and (not isinstance(packet, str) or packet.startswith("4")):
             self.half.got(packet)
         EngineClient.receive_packet(self, packet)
+
+    def tell(self, event: EngineClientEvent) -> None:
+        """Leaves an event for the floor above; see ``EngineClient.tell``."""
+        if isinstance(event, EngineClosed):
+            # A POST that the server took and whose answer did not come counts as unsent, for want of knowing better.
+            self.half.ended(event.unsent - self.polling.posted)
+        EngineClient.tell(self, event)
 
     @property
     def half(self) -> Half:

@@ -916,9 +916,99 @@ def test_what_lags_does_not_grow_over_further_connections() -> None:
     hand.advance(3.75)
     hand.open()
     hand.accept()
+    hand.advance(5)
     hand.lose()
     hand.advance(1)
     assert len(hand.fetches) == 1
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_a_handler_that_never_ends_does_not_make_the_news_pile_up(up: bool) -> None:
+    hand = hand_app(hooks={"max_parked": 256 * 20}, reconnection_delay=0.1, reconnection_delay_max=0.1)
+    gate = hand.gate()
+    heard: list[Any] = []
+    note_all(hand.core, heard)
+
+    @hand.core.on("x")
+    async def wait(number: int) -> None:
+        heard.append(number)
+        await gate
+
+    hand.join()
+    hand.emit("x", 1)
+    hand.lose()
+    for number in range(100):
+        hand.advance(0.1)
+        if up:
+            hand.open()
+            hand.accept(str(number))
+            hand.lose()
+        else:
+            hand.fail()
+    assert 20 <= len(hand.core.socket.lane.jobs) <= 22
+    hand.advance(0.1)
+    hand.open()
+    hand.accept("last")
+    hand.emit("x", 2)
+    hand.unlock(gate)
+    # What was told is in order, and the last word is true.
+    told = [each[0] for each in heard if isinstance(each, tuple) and each[0] in ("connect", "disconnect")]
+    assert told == ["connect", "disconnect"] * (len(told) // 2) + ["connect"]
+    assert heard[-2:] == [("connect", "last"), 2]
+    assert len(heard) <= 25
+
+
+@INLINE
+@pytest.mark.parametrize("auth", [{"bad": object()}, lambda: {"bad": object()}, lambda: 1 / 0])
+def test_connecting_again_whenever_it_fails_is_no_livelock(auth: Any, inline: bool) -> None:
+    hand = hand_app(inline=inline, hooks={"auth": auth, "on_error": lambda error, where: None})
+    other = hand.core.of("/other")
+    other.connect()
+    hand.settle()
+    hand.open()
+    hand.accept("two", "/other")
+    failures: list[ConnectError] = []
+
+    @hand.core.on("connect_error")
+    def again(error: ConnectError) -> None:
+        failures.append(error)
+        hand.core.connect()
+
+    hand.core.connect()
+    hand.settle()
+    assert len(failures) == 1
+    hand.advance(10)
+    assert len(failures) == 11
+    hand.core.socket.auth = {"good": 1}
+    hand.advance(1)
+    assert hand.take()[-1] == '40{"good":1}'
+
+
+def test_what_came_over_a_short_connection_is_told_with_it() -> None:
+    hand = hand_app(hooks={"max_parked": 256 * 10}, reconnection_delay=0.1, reconnection_delay_max=0.1)
+    gate = hand.gate()
+    heard: list[Any] = []
+    note_all(hand.core, heard)
+
+    @hand.core.on("x")
+    async def wait(number: int) -> None:
+        heard.append(number)
+        await gate
+
+    hand.join()
+    hand.emit("x", 0)
+    hand.lose()
+    for number in range(1, 50):
+        hand.advance(0.1)
+        hand.open()
+        hand.accept(str(number))
+        if number == 40:
+            hand.emit("x", 40)
+        hand.lose()
+    hand.unlock(gate)
+    place = heard.index(40)
+    assert heard[place - 1] == ("connect", "40")
+    assert heard[place + 1][0] == "disconnect"
 
 
 def test_max_parked_is_a_number_of_bytes() -> None:

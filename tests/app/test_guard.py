@@ -12,7 +12,8 @@ import pytest
 
 from sioproto import LocalProtocolError, Pending, Request, Response, Socket
 from sioproto.app.calling import Unguarded
-from sioproto.guard import OnePlace
+from sioproto.guard import ANYWHERE
+from sioproto_host.guard import OneThread
 from tests.byhand import hand_app
 from tests.virtual import AppDriver, Held, drive_app
 
@@ -120,23 +121,50 @@ def test_a_command_of_a_client_enters_the_guard(name: str) -> None:
     hand.runtime.step()
 
 
-def test_a_command_from_elsewhere_is_refused_with_the_way_in() -> None:
-    here = 1
-    place = OnePlace(lambda: here, "use from_thread")
-    with place:
-        pass  # it lives nowhere yet
-    place.home = 1
-    with place:
-        pass
-    here = 2
-    with pytest.raises(LocalProtocolError, match="use from_thread"), place:
-        raise AssertionError("let in")
-
-
 def test_what_is_raised_inside_comes_out() -> None:
-    place = OnePlace(int, "")
-    with pytest.raises(KeyError), place:
-        raise KeyError
+    for guard in (ANYWHERE, OneThread("").guard):
+        with pytest.raises(KeyError), guard:
+            raise KeyError
+
+
+def test_a_loop_lets_in_its_own_thread_only() -> None:
+    home = OneThread("use from_thread")
+    refused: list[str] = []
+
+    def enter() -> None:
+        for _ in range(2):
+            try:
+                with home.guard:
+                    pass
+            except LocalProtocolError as error:
+                refused.append(str(error))
+
+    def live() -> None:
+        home.settle()
+        enter()
+        lives.set()
+        assert over.wait(60)  # else the next thread might have its number
+        enter()
+
+    lives, over = threading.Event(), threading.Event()
+    enter()
+    in_threads(enter)
+    assert refused == []  # it lives nowhere yet
+    thread = threading.Thread(target=live, daemon=True)
+    thread.start()
+    assert lives.wait(60)
+    assert refused == []
+    enter()
+    in_threads(enter)
+    assert refused == ["use from_thread"] * 4
+    over.set()
+    thread.join(60)
+    home.settle()
+    enter()
+    assert len(refused) == 4
+    home.leave()
+    in_threads(enter)
+    assert len(refused) == 4
 
 
 class Watched:

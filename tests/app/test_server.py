@@ -691,7 +691,7 @@ class Stopping:
             await self.gates["disconnect"]
             self.heard.append("disconnected")
 
-    def stop(self, grace: float = 10.0) -> Pending[None]:
+    def stop(self, grace: float = 10.0) -> Pending[int]:
         done = self.io.stop(grace)
         self.driver.settle()
         return done
@@ -712,7 +712,7 @@ def test_stopping_when_nothing_is_under_way(transport: str) -> None:
     each = Stopping(transport)
     done = each.stop()
     assert done.done
-    assert done.result() is None
+    assert done.result() == 0
     assert each.heard == SHUTTING
     assert each.client.over
     assert not any(str(packet).startswith("41") for packet in each.client.log)

@@ -1,8 +1,9 @@
 """The project's own benchmark: what a message costs this server, beside python-socketio and Node's socket.io.
 
-``python -m tests.bench`` runs all of it, ``python -m tests.bench --help`` says what can be chosen, and
-``python -m tests.bench.micro`` times the pieces without a socket. It takes ``pip install -e ".[bench]"``; Node.js with
-its packages is found, and these installed, where the ``test`` extra is there, too. Linux and macOS only.
+``python -m tests.bench`` runs all of it, ``python -m tests.bench --help`` says what can be chosen.
+``python -m tests.bench.micro`` times the pieces without a socket, ``python -m tests.bench.world`` counts what a world
+of tests delivers. It takes ``pip install -e ".[bench]"``; Node.js with its packages is found, and these installed,
+where the ``test`` extra is there, too. Linux and macOS only.
 
 **What is compared.** The same small application, written as a user of each library would, in ``servers/``: an echo
 whose result is the acknowledgement, joining a room, a broadcast to it. Compression is off everywhere, nothing is

@@ -13,9 +13,18 @@ import timeit
 from itertools import count
 from typing import TYPE_CHECKING
 
-from sioproto import EngineConfig, Environment, Request, SocketConfig
+from sioproto import (
+    ClientConfig,
+    EngineClientConfig,
+    EngineConfig,
+    Environment,
+    Request,
+    Response,
+    SocketConfig,
+)
+from sioproto.engineio import Fetch, parse_url
 from sioproto.frame import Frame
-from sioproto.socketio import ConnectAsked, Decoder, EventReceived, Parser, SocketServer
+from sioproto.socketio import ConnectAsked, Decoder, EventReceived, Parser, SocketClient, SocketServer
 from sioproto.timers import Lane, Timers
 from sioproto_wire import ServerWire
 from sioproto_wire.masking import key_source
@@ -60,6 +69,7 @@ def rows() -> Iterator[Row]:
     yield from frames()
     yield from timers()
     yield from broadcasts()
+    yield from clients()
     yield from bytes_to_bytes()
 
 
@@ -168,6 +178,45 @@ def broadcasts() -> Iterator[Row]:
     assert to_all() == to_room() == MEMBERS
     yield f"broadcast: to all {MEMBERS:,}, for each", to_all, MEMBERS
     yield f"broadcast: to a room of {MEMBERS:,}, for each", to_room, MEMBERS
+
+
+def clients() -> Iterator[Row]:
+    """The Socket.IO floor of a client: an event in, an event out, messages and no bytes."""
+    environment = Application().core.environment
+    origin = parse_url("http://here")[0]
+    core = SocketClient(origin, EngineClientConfig(transports=("websocket",)), ClientConfig(), environment)
+    socket = core.of("/")
+    socket.connect()
+    (fetch,) = core.take_dirty()
+    assert isinstance(fetch, Fetch)
+    core.receive_response(fetch, Response(101))
+    link = fetch.link
+    assert link is not None
+    core.receive_messages(link, ['0{"sid":"1","upgrades":[],"pingInterval":25000,"pingTimeout":20000}'])
+    core.receive_messages(link, ['40{"sid":"1"}'])
+    assert socket.connected
+    core.events()
+    drain_client(core)
+    text = '42["news","number 1"]'
+    one, eight = [text], [text] * 8
+
+    def receive(messages: Sequence[str]) -> int:
+        core.receive_messages(link, messages)
+        return len(core.events())
+
+    def send() -> int:
+        socket.emit("news", "number 1")
+        return drain_client(core)
+
+    assert receive(one) == send() == 1
+    yield "client: an event comes in", lambda: receive(one), 1
+    yield "client: 8 events come in at once, for each", lambda: receive(eight), 8
+    yield "client: an event goes out", send, 1
+
+
+def drain_client(core: SocketClient) -> int:
+    """Takes what a client has to send; returns how many packets that were."""
+    return sum(len(carrier.take()) for carrier in core.take_dirty() if not isinstance(carrier, Fetch))
 
 
 def drain(carriers: Sequence[Exchange | Link]) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.bench import micro
+from tests.bench import micro, world
 from tests.bench.__main__ import main
 from tests.bench.contestants import CONTESTANTS, HOST, Contestant, Cores, Missing, free_port, measure, python
 from tests.bench.loads import RING, Broadcast, Echoer, Member, answer, compact, message, number_of
@@ -77,6 +77,19 @@ def test_micro(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(rows) > 15
     assert all(each > 0 for _, each in rows)
     assert micro.main(["timer"], seconds=0.0)[0][0].startswith("timer")
+
+
+def test_world(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = world.main(["--clients", "20", "--seconds", "0", "--rounds", "1"])
+    assert [name for name, _ in rows] == list(world.ROWS)
+    assert all(figure > 0 for _, figure in rows)
+    assert "| broadcast |" in capsys.readouterr().out
+
+
+def test_a_world_has_no_such_row(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        world.main(["nothing"])
+    assert "unknown: nothing; there are broadcast" in capsys.readouterr().err
 
 
 # -- servers that do wrong

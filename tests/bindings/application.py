@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 def main(grace: float, loop: str) -> None:
     """Serves until a signal comes."""
-    io = Server(grace=grace, ping_interval=300.0)
+    # Nothing comes due while a slow machine connects a crowd.
+    io = Server(grace=grace, ping_interval=300.0, first_timeout=300.0, keep_alive_timeout=300.0, head_timeout=300.0)
     gone: dict[str, int] = {}
 
     @io.on("disconnect")

@@ -30,16 +30,14 @@ E = TypeVar("E", bound="Engine")
 LOGGERS = ("asyncio", "sioproto_asyncio")
 LATE = 30.0
 """Seconds after which what should come at once will not come: a machine may be busy for most of that."""
-PATIENT: dict[str, Any] = {"ping_interval": 300.0}
-"""Options for tests that are not about them: without pings, however long the test takes."""
-JUMPING: dict[str, Any] = dict.fromkeys(
+PATIENT: dict[str, Any] = dict.fromkeys(
     (
         *("ping_interval", "connect_timeout", "upgrade_timeout"),
         *("first_timeout", "keep_alive_timeout", "head_timeout", "body_timeout"),
     ),
     1e6,
 )
-"""Options for tests that let time jump: nothing comes due by that but what a test puts in the place of these."""
+"""Options for tests that are not about them: nothing of that comes due, however long a test takes or lets time jump."""
 
 
 class Clock:

@@ -11,6 +11,7 @@ import pytest
 
 from sioproto import LocalProtocolError
 from sioproto_asyncio import Server
+from sioproto_host.hosted import LINGER
 from tests.bindings.live import LATE, check_nothing_is_left, serving, settled
 from tests.bindings.raw import Connection, Ended
 
@@ -114,6 +115,44 @@ async def test_what_was_queued_is_delivered_before_the_end() -> None:
             with pytest.raises(Ended):
                 await client.receive()
         await closing
+
+
+async def test_closing_says_how_much_was_not_sent() -> None:
+    async with serving() as live:
+        polling = await live.polling()  # which never polls
+        await polling.join()
+        websocket = await live.websocket()
+        await websocket.join()
+        live.io.emit("last", b"words")
+        # An event with one attachment is two messages. Whoever waits for the same end learns the same.
+        closing = [asyncio.create_task(live.io.close(0.3)) for _ in range(2)]
+        assert await websocket.receive() == '451-["last",{"_placeholder":true,"num":0}]'
+        assert await asyncio.gather(*closing) == [2, 2]
+        assert await live.io.close() == 2
+
+
+async def test_whoever_reads_slowly_gets_everything_within_the_grace() -> None:
+    async with serving() as live:
+        client = await live.websocket()
+        await client.join()
+        client.socket.connection.stop_reading()
+        (connection,) = live.io.wire.connections
+        # As much as the kernel takes, and a little more, which asyncio keeps and does not call blocked.
+        sent = 0
+        while not connection.owner.holding:
+            live.io.emit("number", sent, "x" * 20_000)
+            sent += 1
+            await asyncio.sleep(0)
+        assert not connection.blocked
+        closing = asyncio.create_task(live.io.close(60))
+        assert await settled(lambda: live.sessions == 0)
+        await asyncio.sleep(2 * LINGER)
+        client.socket.connection.resume_reading()
+        for number in range(sent):
+            assert str(await client.receive()).startswith(f'42["number",{number},')
+        with pytest.raises(Ended):
+            await client.receive()
+        assert await closing == 0
 
 
 async def test_new_sessions_are_turned_away_while_handlers_finish() -> None:
@@ -243,7 +282,7 @@ async def test_closing_from_a_handler() -> None:
 
 async def test_closing_before_serving_does_nothing() -> None:
     io = Server()
-    await io.close()
+    assert await io.close() == 0
     async with io.listening(port=0):
         pass
     with pytest.raises(LocalProtocolError, match="was closed"):

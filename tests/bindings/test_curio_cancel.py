@@ -73,9 +73,8 @@ def test_a_client_that_is_cancelled_anywhere(transports: Any) -> None:
                 assert task.cancelled is (True if wire.sprung else None)
                 task.joined = True
                 # Where the second wait of its end was cut short, the end comes all the same.
-                assert await settled(
-                    lambda: not driver_of(clients[0]).running and driver_of(clients[0])._pump.terminated
-                )
+                driver = driver_of(clients[0])
+                assert await settled(lambda: not driver.running and driver._pump.terminated)
                 check_closed(clients[0])
                 assert await settled(lambda: not io.wire.connections)
             assert seen == sorted(set(seen))

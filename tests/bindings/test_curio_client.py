@@ -6,7 +6,7 @@ import select
 import socket
 import ssl
 import threading
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -44,7 +44,7 @@ def proxy(answer: bytes = b"HTTP/1.1 200 OK\r\n\r\n") -> Iterator[tuple[str, lis
     threads: list[threading.Thread] = []
 
     def relay(near: socket.socket) -> None:
-        with near:
+        with near, suppress(OSError):
             head = b""
             while not head.endswith(b"\r\n\r\n"):
                 data = near.recv(65536)
@@ -59,13 +59,10 @@ def proxy(answer: bytes = b"HTTP/1.1 200 OK\r\n\r\n") -> Iterator[tuple[str, lis
             with socket.create_connection((host, int(port))) as far:
                 while True:
                     for one in select.select([near, far], [], [])[0]:
-                        try:
-                            data = one.recv(65536)
-                            (far if one is near else near).sendall(data)
-                        except OSError:
-                            return
+                        data = one.recv(65536)
                         if not data:
                             return
+                        (far if one is near else near).sendall(data)
 
     def accept() -> None:
         while True:
@@ -110,6 +107,43 @@ def test_through_a_proxy(secure: bool) -> None:
             assert "Basic bWU6c2VjcmV0" in head
 
     run(main)
+
+
+def test_a_client_that_is_cancelled_at_any_step_of_its_connections() -> None:
+    """Wherever the tasks of connections stand, on either side: in CONNECT, in the handshake of TLS, in reading."""
+    trustme = pytest.importorskip("trustme", reason='trustme is missing: install it with `pip install -e ".[test]"`')
+    authority = trustme.CA()
+    server_tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(server_tls)
+    client_tls = ssl.create_default_context()
+    authority.configure_trust(client_tls)
+
+    def once(at: int, address: str) -> bool:
+        victims: list[Any] = []
+
+        async def main() -> None:
+            async with serving(where={"port": 0, "ssl": server_tls}) as io:
+                io.on("hello", lambda socket: "world")
+                url = url_of(io).replace("http", "https")
+                client = connect(url, proxy=f"http://{address}", ssl=client_tls, grace=0.1)
+
+                async def victim() -> None:
+                    async with client:
+                        assert await client.emit_with_ack("hello") == "world"
+
+                victims.append(await curio.spawn(victim))
+                await victims[0].wait()
+                victims[0].joined = True
+                assert await settled(lambda: driver_of(client)._pump.terminated)
+                check_closed(client)
+                assert await settled(lambda: not io.wire.connections)
+
+        wire = Tripwire(at, named("Carrier._live"), lambda kernel, _: cancel(kernel, victims[0]))
+        run(main, wire)
+        return wire.sprung
+
+    with proxy() as (address, _):
+        assert sum(once(at, address) for at in range(1, 40, 2)) > 8
 
 
 @pytest.mark.parametrize(
@@ -290,7 +324,8 @@ def test_a_slow_reader_holds_nobody_up() -> None:
 
 def test_a_reader_that_never_reads_is_dropped() -> None:
     async def main() -> None:
-        async with serving(max_send_buffer=64 * MIB, send_timeout=0.2, close_timeout=0.2) as io:
+        limits = {"polling_close_timeout": 0.2, "close_timeout": 0.2, "send_timeout": 0.2}
+        async with serving(max_send_buffer=64 * MIB, **limits) as io:
             over = threading.Event()
 
             async def stuck() -> None:

@@ -13,10 +13,10 @@ NOVEMBER_1994 = 784111777.0
 """Sun, 06 Nov 1994 08:49:37 GMT, the date of HTTP's own examples."""
 
 
-def jar_of(*cookies: str, now: float = NOVEMBER_1994, limit: int = 50) -> tuple[CookieJar, Clock]:
+def jar_of(*cookies: str, now: float = NOVEMBER_1994, limit: int = 50, room: int = 8192) -> tuple[CookieJar, Clock]:
     """Returns a jar that got these, and its clock."""
     clock = Clock(now)
-    jar = CookieJar(clock, limit)
+    jar = CookieJar(clock, limit, room)
     jar.receive([("Set-Cookie", cookie) for cookie in cookies])
     return jar, clock
 
@@ -132,11 +132,32 @@ def test_the_oldest_goes_where_there_are_too_many() -> None:
     assert jar.header() == "c4=4; c2=again; c5=5"
 
 
+def test_the_oldest_goes_where_they_are_too_long_together() -> None:
+    jar, clock = jar_of("a=" + "x" * 20, "b=" + "x" * 20, "c=" + "x" * 20, room=60)
+    assert jar.header() == "b=" + "x" * 20 + "; c=" + "x" * 20
+    # What is set anew, and what has ended, takes no room.
+    jar.receive([("Set-Cookie", "c=y; Max-Age=1"), ("Set-Cookie", "d=" + "x" * 20), ("Set-Cookie", "e=")])
+    assert jar.header() == "b=" + "x" * 20 + "; c=y; d=" + "x" * 20 + "; e="
+    clock.now += 1
+    assert jar.header() == "b=" + "x" * 20 + "; d=" + "x" * 20 + "; e="
+    jar.receive([("Set-Cookie", "f=1234")])
+    assert jar.header() == "b=" + "x" * 20 + "; d=" + "x" * 20 + "; e=; f=1234"
+    jar.receive([("Set-Cookie", "g=" + "x" * 100)])
+    assert jar.header() is None
+
+
+def test_a_server_cannot_make_heads_that_nobody_takes() -> None:
+    jar, _ = jar_of(*(f"c{number}=" + "x" * 4000 for number in range(50)))
+    assert len(jar) == 2
+    assert len(jar.header() or "") < 8192
+
+
 @given(st.lists(st.text(st.characters(max_codepoint=255), max_size=60), max_size=8))
 def test_whatever_is_set_the_header_can_be_sent(cookies: list[str]) -> None:
-    jar, _ = jar_of(*cookies, limit=3)
+    jar, _ = jar_of(*cookies, limit=3, room=100)
     header = jar.header()
     assert len(jar) <= 3
+    assert header is None or len(header) <= 100
     assert header is None or not any(each < " " or each == "\x7f" for each in header.replace("\t", ""))
 
 

@@ -27,33 +27,33 @@ from sioproto.engineio import (
 from tests.virtual import CLOSING, Call, Client, EngineDriver, drive_engine, living, payload
 
 # The next state for each input, with nothing else in hand; "." where the state stays.
-P, R, D, W, PC, WC, X = State
-COLUMNS = (P, R, D, W, PC, WC, X)
+P, R, D, W, PC, DC, WC, X = State
+COLUMNS = (P, R, D, W, PC, DC, WC, X)
 STAY = "."
 GRID: dict[Input, tuple[State | str, ...]] = {
-    #                      POLLING PROBING PROBED WEBSOCKET POLLING_CLOSING WEBSOCKET_CLOSING CLOSED
-    Input.GET: (STAY, STAY, STAY, STAY, X, STAY, STAY),
-    Input.POST: (STAY, STAY, STAY, STAY, STAY, STAY, STAY),
-    Input.BODY: (STAY, STAY, STAY, STAY, STAY, STAY, STAY),
-    Input.OVERSIZE: (STAY, STAY, STAY, STAY, STAY, STAY, STAY),
-    Input.GET_LOST: (X, X, X, STAY, X, STAY, STAY),
-    Input.POST_LOST: (X, X, X, STAY, STAY, STAY, STAY),
-    Input.ATTACH: (R, STAY, STAY, STAY, STAY, STAY, STAY),
-    Input.PROBE: (STAY, D, D, STAY, STAY, STAY, STAY),
-    Input.UPGRADE: (STAY, W, W, STAY, STAY, STAY, STAY),
-    Input.STRAY: (STAY, P, P, STAY, STAY, STAY, STAY),
-    Input.CANDIDATE_LOST: (STAY, P, P, STAY, STAY, STAY, STAY),
-    Input.UPGRADE_OVERDUE: (STAY, P, P, STAY, STAY, STAY, STAY),
-    Input.NOOP_DUE: (STAY, STAY, STAY, STAY, STAY, STAY, STAY),
-    Input.LINK_CLOSED: (STAY, STAY, STAY, X, STAY, X, STAY),
-    Input.LINK_FAILED: (STAY, STAY, STAY, X, STAY, X, STAY),
-    Input.PING_DUE: (STAY, STAY, STAY, STAY, STAY, STAY, STAY),
-    Input.PONG_OVERDUE: (X, X, X, X, STAY, STAY, STAY),
+    #                      POLLING PROBING PROBED WEBSOCKET POLLING_CLOSING PROBED_CLOSING WEBSOCKET_CLOSING CLOSED
+    Input.GET: (STAY, STAY, STAY, STAY, X, X, STAY, STAY),
+    Input.POST: (STAY, STAY, STAY, STAY, STAY, STAY, STAY, STAY),
+    Input.BODY: (STAY, STAY, STAY, STAY, STAY, STAY, STAY, STAY),
+    Input.OVERSIZE: (STAY, STAY, STAY, STAY, STAY, STAY, STAY, STAY),
+    Input.GET_LOST: (X, X, X, STAY, X, X, STAY, STAY),
+    Input.POST_LOST: (X, X, X, STAY, STAY, STAY, STAY, STAY),
+    Input.ATTACH: (R, STAY, STAY, STAY, STAY, STAY, STAY, STAY),
+    Input.PROBE: (STAY, D, D, STAY, STAY, STAY, STAY, STAY),
+    Input.UPGRADE: (STAY, W, W, STAY, STAY, X, STAY, STAY),
+    Input.STRAY: (STAY, P, P, STAY, STAY, PC, STAY, STAY),
+    Input.CANDIDATE_LOST: (STAY, P, P, STAY, STAY, PC, STAY, STAY),
+    Input.UPGRADE_OVERDUE: (STAY, P, P, STAY, STAY, PC, STAY, STAY),
+    Input.NOOP_DUE: (STAY, STAY, STAY, STAY, STAY, STAY, STAY, STAY),
+    Input.LINK_CLOSED: (STAY, STAY, STAY, X, STAY, STAY, X, STAY),
+    Input.LINK_FAILED: (STAY, STAY, STAY, X, STAY, STAY, X, STAY),
+    Input.PING_DUE: (STAY, STAY, STAY, STAY, STAY, STAY, STAY, STAY),
+    Input.PONG_OVERDUE: (X, X, X, X, STAY, STAY, STAY, STAY),
     # A WebSocket that takes what is queued is closed at once; PING_DUE and CLOSE find it blocked here.
-    Input.CLOSE: (PC, PC, PC, WC, STAY, STAY, STAY),
-    Input.DISCARD: (X, X, X, X, X, X, STAY),
-    Input.DRAINED: (STAY, STAY, STAY, STAY, X, X, STAY),
-    Input.CLOSE_OVERDUE: (STAY, STAY, STAY, STAY, X, X, STAY),
+    Input.CLOSE: (PC, PC, DC, WC, STAY, STAY, STAY, STAY),
+    Input.DISCARD: (X, X, X, X, X, X, X, STAY),
+    Input.DRAINED: (STAY, STAY, STAY, STAY, X, X, X, STAY),
+    Input.CLOSE_OVERDUE: (STAY, STAY, STAY, STAY, X, X, X, STAY),
 }
 
 
@@ -62,9 +62,9 @@ def bring(state: State) -> tuple[EngineDriver, Client, Session]:
     driver = drive_engine()
     client = driver.client("websocket" if state.name.startswith("WEBSOCKET") else "polling", polls=False)
     session = client.session
-    if state in (State.PROBING, State.PROBED):
+    if state in (State.PROBING, State.PROBED, State.PROBED_CLOSING):
         candidate = client.attach()
-        if state is State.PROBED:
+        if state is not State.PROBING:
             client.say(candidate, "2probe")
     elif state in (State.WEBSOCKET, State.WEBSOCKET_CLOSING):
         client.block()

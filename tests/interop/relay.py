@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+Way = Literal["up", "down"]
+"""From the client to the server, or back."""
+
+How = Literal["reset", "end", "unnoticed", "silent"]
+"""Both sides are told with an RST, both with a FIN, only the client is told, or nobody."""
 
 
 class End(asyncio.Protocol):
@@ -21,24 +29,48 @@ class End(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        transport.write(self.early)
-        if self.line.dead:
+        if self.line.cut is not None:
+            self.break_off(self.line.cut)
+        elif self.line.over:
             transport.abort()
+        else:
+            transport.write(self.early)
 
     def data_received(self, data: bytes) -> None:
         other = self.line.client if self is self.line.server else self.line.server
-        if self.line.relay.deaf and self is self.line.server:
-            self.line.relay.swallowed += data
-        elif not self.line.dead:
+        relay = self.line.relay
+        if relay.deaf and self is self.line.server:
+            relay.swallowed += data
+        elif self.line.cut is None:
+            fuse = relay.fuse
+            burns = fuse is not None and fuse.burn("up" if self is self.line.client else "down", len(data))
+            if burns and fuse is not None:
+                data = data[: fuse.left + len(data)]
             if other.transport is None:
                 other.early += data
             else:
                 other.transport.write(data)
+            if burns:
+                relay.blow()
 
     def connection_lost(self, error: Exception | None) -> None:
         other = self.line.client if self is self.line.server else self.line.server
-        if not self.line.dead and other.transport is not None:
+        self.line.over = True
+        if self.line.cut is None and other.transport is not None:
             other.transport.close()
+
+    def break_off(self, how: How) -> None:
+        """Ends the connection, as far as this side is told."""
+        transport = self.transport
+        if transport is None or how == "silent" or (how == "unnoticed" and self is self.line.server):
+            return
+        if how == "end":
+            transport.close()
+            return
+        if not transport.is_closing():
+            end: socket.socket = transport.get_extra_info("socket")
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
 
 
 class Line:
@@ -48,14 +80,36 @@ class Line:
         self.relay = relay
         self.client = End(self)
         self.server = End(self)
-        self.dead = False
-        """Whether it is cut, and nothing passes any more."""
+        self.cut: How | None = None
+        """How it was cut, and nothing passes any more."""
+        self.over = False
+        """Whether one of its ends has ended."""
+
+
+class Fuse:
+    """What is going to cut a relay's connections when so many more bytes have passed one way."""
+
+    def __init__(self, size: int, way: Way, how: How) -> None:
+        self.left = size
+        """Bytes that still pass; below 0 those behind the cut."""
+        self.way = way
+        self.how = how
+        self.burnt: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def burn(self, way: Way, size: int) -> bool:
+        """Takes that something passes, and returns whether that is where the cut is."""
+        if way != self.way:
+            return False
+        self.left -= size
+        return self.left < 0
 
 
 class Relay:
     """Relays to one port."""
 
     def __init__(self, target: int) -> None:
+        self.fuse: Fuse | None = None
+        """What is going to cut them."""
         self.deaf = False
         """Whether clients get nothing of what the server sends, which is ``swallowed``."""
         self.silent = False
@@ -78,13 +132,27 @@ class Relay:
 
     def cut(self, *, noticed: bool) -> None:
         """Breaks all connections. Without ``noticed`` the server goes on believing in them."""
+        self.break_off("reset" if noticed else "unnoticed")
+
+    def cut_after(self, size: int, way: Way, how: How) -> asyncio.Future[None]:
+        """Breaks all connections at the byte that follows so many more of one way; returns what is done then."""
+        self.fuse = Fuse(size, way, how)
+        return self.fuse.burnt
+
+    def blow(self) -> None:
+        """The byte of ``cut_after`` is reached."""
+        fuse, self.fuse = self.fuse, None
+        if fuse is not None:
+            self.break_off(fuse.how)
+            fuse.burnt.set_result(None)
+
+    def break_off(self, how: How) -> None:
+        """Breaks all connections."""
         for line in self.lines:
-            if not line.dead:
-                line.dead = True
-                if line.client.transport is not None:
-                    line.client.transport.abort()
-                if noticed and line.server.transport is not None:
-                    line.server.transport.abort()
+            if line.cut is None:
+                line.cut = how
+                line.client.break_off(how)
+                line.server.break_off(how)
 
     async def close(self) -> None:
         """Ends everything."""
@@ -100,7 +168,7 @@ class Relay:
     def _accept(self) -> End:
         line = Line(self)
         if self.silent:
-            line.dead = True
+            line.cut = "reset"
             return line.client
         self.lines.append(line)
         task = asyncio.create_task(self._connect(line))

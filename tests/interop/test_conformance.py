@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sioproto import CorsPolicy, Forbidden
-from tests.bindings.live import JUMPING, LATE, serving, settled
+from tests.bindings.live import LATE, serving, settled
 from tests.bindings.raw import TRANSPORTS, Polling, WebSocket, WebSockets, upgrade
 
 if TYPE_CHECKING:
@@ -264,7 +264,7 @@ async def heard(client: Polling | WebSockets) -> None:
 
 @both
 async def test_no_pong(transport: str) -> None:
-    async with serving(**JUMPING | {"ping_interval": 25.0, "ping_timeout": 20.0, "close_timeout": 0.1}) as live:
+    async with serving(ping_interval=25.0, ping_timeout=20.0, close_timeout=0.1) as live:
         live.clock.hold()
         client = await live.client(transport)
         live.jump(25.0)
@@ -277,7 +277,7 @@ async def test_no_pong(transport: str) -> None:
             await heard(client)
         live.jump(4.5)
         assert live.sessions == 1
-        live.jump(0.5)
+        live.jump(0.75)
         assert live.sessions == 0
         live.clock.go_on()
         await client.ended()

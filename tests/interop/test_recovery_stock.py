@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sioproto import Recovery
-from tests.bindings.live import JUMPING, settled
+from tests.bindings.live import settled
 from tests.interop.relay import relaying
 from tests.interop.stock import serving_stock
 
@@ -43,9 +43,9 @@ CONNECTS_AGAIN = """
 
 
 @asynccontextmanager
-async def recovering(others: dict[str, Any] | None = None, **options: Any) -> AsyncIterator[tuple[Live, Relay]]:
+async def recovering(**options: Any) -> AsyncIterator[tuple[Live, Relay]]:
     """Serves with recovery, behind a relay; clients have said goodbye before that ends."""
-    async with serving_stock(recovery=Recovery(**options), **others or {}) as live, relaying(live.port) as relay:
+    async with serving_stock(recovery=Recovery(**options)) as live, relaying(live.port) as relay:
         yield live, relay
         await settled(lambda: live.sessions == 0)
 
@@ -218,7 +218,7 @@ async def test_events_that_ask_for_an_answer(stock: Stock) -> None:
 
 
 async def test_a_client_that_is_away_for_too_long_gets_a_new_socket(stock: Stock) -> None:
-    async with recovering(JUMPING, max_disconnection=60.0) as (live, relay):
+    async with recovering(max_disconnection=60.0) as (live, relay):
         log = record(live)
         told: list[Any] = []
         task = stock.start(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sioproto_asyncio import Server
-from tests.bindings.live import JUMPING, LATE, settled
+from tests.bindings.live import LATE, settled
 from tests.interop.stock import ScriptFailed, Stock, serving_stock
 
 if TYPE_CHECKING:
@@ -270,7 +270,7 @@ async def test_a_client_process_that_is_stopped(node: Node, transports: list[str
     own = Stock(node)
     try:
         # Long enough for whatever happens meanwhile: it is the server's clock that jumps.
-        async with serving_stock(**JUMPING | {"ping_interval": 300.0, "ping_timeout": 200.0}) as live:
+        async with serving_stock(ping_interval=300.0, ping_timeout=200.0) as live:
             log: list[Any] = []
             heartbeats: list[Socket] = []
             record(live, log)

@@ -148,16 +148,54 @@ def test_up_07_the_end_of_polling_ends_the_websocket_too() -> None:
     assert candidate.frames == ["3probe"]
 
 
-def test_up_08_a_close_of_ours_gives_the_upgrade_up() -> None:
+@pytest.mark.parametrize("queued", [[], ["4a", b"b"]], ids=["nothing", "messages"])
+def test_up_08_an_upgrade_that_is_agreed_on_takes_what_is_queued_and_is_closed(queued: list[str | bytes]) -> None:
     engine, client = scene()
     candidate = client.attach()
     client.say(candidate, "2probe")
+    for message in queued:
+        client.session.send(message[1:] if isinstance(message, str) else message)
     client.session.close()
     engine.settle()
-    assert candidate.closed
+    assert not candidate.closed
+    assert (client.session.ready_state, client.session.upgrading) == ("closing", True)
     client.say(candidate, "5")
-    assert client.session.ready_state == "closing"
+    assert candidate.frames == ["3probe", *queued]
+    assert candidate.closed
+    assert closes(engine) == [("forced close", None)]
+
+
+def test_up_08_a_client_that_goes_on_polling_gets_it_by_polls() -> None:
+    engine, client = scene()
+    candidate = client.attach()
+    client.say(candidate, "2probe")
+    client.session.send("a")
+    client.session.close()
+    engine.settle()
+    assert client.poll().packets == ["4a"]
+    assert not candidate.closed
     assert client.poll().packets == ["1"]
+    assert candidate.closed
+    assert candidate.frames == ["3probe"]
+    assert closes(engine) == [("forced close", None)]
+
+
+@pytest.mark.parametrize("how", ["stray", "lost", "overdue"])
+def test_up_08_an_upgrade_that_fails_leaves_it_to_polls(how: str) -> None:
+    engine, client = scene(upgrade_timeout=5.0)
+    candidate = client.attach()
+    client.say(candidate, "2probe")
+    client.session.send("a")
+    client.session.close()
+    if how == "stray":
+        client.say(candidate, "4what?")
+    elif how == "lost":
+        engine.core.receive_link_closed(candidate.link, 1006)
+    else:
+        engine.advance(5.1)
+    engine.settle()
+    assert (client.session.ready_state, client.session.upgrading) == ("closing", False)
+    assert [client.poll().packets, client.poll().packets] == [["4a"], ["1"]]
     assert closes(engine) == [("forced close", None)]
 
 

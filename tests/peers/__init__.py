@@ -1,9 +1,10 @@
 """The other implementations that sioproto is tested against, and how a test run finds them.
 
-Three peers: the JavaScript packages under Node.js (servers, clients and parsers, pinned by ``package-lock.json``
-beside this file), a Chromium driven by playwright, and python-socketio. A stranger's machine may lack any of them, so
-a missing one skips the tests that need it and says what to install. Where ``SIOPROTO_REQUIRE_PEERS`` is set, as in
-continuous integration, it fails them instead: a green run must not hide that nothing was compared.
+Three peers: the JavaScript packages under Node.js (servers, clients, parsers and the type checker pyright, pinned by
+``package-lock.json`` beside this file), a Chromium driven by playwright, and python-socketio. A stranger's machine may
+lack any of them, so a missing one skips the tests that need it and says what to install. Where
+``SIOPROTO_REQUIRE_PEERS`` is set, as in continuous integration, it fails them instead: a green run must not hide that
+nothing was compared.
 
 Nothing here knows what the tests do with a peer. Scripts for Node.js lie beside this file, since Node.js looks for
 packages in ``node_modules`` next to the importing script and above it.

@@ -4,8 +4,9 @@ import { readFileSync } from "node:fs";
 const wanted = JSON.parse(readFileSync(new URL("package.json", import.meta.url))).dependencies;
 const found = {};
 for (const name of Object.keys(wanted)) {
-  await import(name);
-  const manifest = new URL(`node_modules/${name}/package.json`, import.meta.url);
-  found[name] = JSON.parse(readFileSync(manifest)).version;
+  const manifest = JSON.parse(readFileSync(new URL(`node_modules/${name}/package.json`, import.meta.url)));
+  // What is a program would start.
+  if (manifest.bin === undefined) await import(name);
+  found[name] = manifest.version;
 }
 console.log(JSON.stringify({ wanted, found }));

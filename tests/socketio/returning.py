@@ -57,9 +57,9 @@ class Returning:
         return self
 
     def read(self, packets: int | None = None) -> Returning:
-        """Reads what has come, or the next few packets of it."""
+        """Reads what has come, or the next few packets of it, and whatever comes in one piece with them."""
         # What it answers makes the server send more.
-        while self._seen < len(self.client.log) and (packets is None or packets > 0):
+        while self._seen < len(self.client.log) and (packets is None or packets > 0 or self._amid):
             packet = self.client.log[self._seen]
             self._seen += 1
             if packets is not None:
@@ -71,6 +71,10 @@ class Returning:
                 if found is not None and found.namespace == self.namespace:
                     self._take(found)
         return self
+
+    @property
+    def _amid(self) -> bool:
+        return self.transport == "polling" and self._seen not in self.client.whole
 
     @property
     def unread(self) -> int:
@@ -85,10 +89,6 @@ class Returning:
         self.client.polls = False
         self.connected = False
         self.id = None
-
-    def forget(self) -> None:
-        """Forgets what came before CONNECT was answered, which the JavaScript client does not do when it is cut."""
-        self._early = []
 
     def take(self) -> list[list[Any]]:
         """Returns what its handlers got since the last time, the offsets included."""

@@ -48,6 +48,9 @@ def test_a_first_delay_above_the_longest_is_the_longest() -> None:
 def test_it_counts_and_begins_anew() -> None:
     backoff = Backoff(ClientConfig(randomization_factor=0), lambda: 0.5)
     assert (backoff.next_delay(), backoff.next_delay(), backoff.attempts) == (1, 2, 2)
+    backoff.count_anew()
+    assert backoff.attempts == 0
+    assert (backoff.next_delay(), backoff.attempts) == (4, 1)
     backoff.reset()
     assert backoff.attempts == 0
     assert backoff.next_delay() == 1

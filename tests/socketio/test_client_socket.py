@@ -922,7 +922,7 @@ def test_early_events_are_limited_in_number() -> None:
 
 
 def test_early_events_are_limited_in_bytes() -> None:
-    hand = hand_sockets(max_payload=1000)
+    hand = hand_sockets(max_early_bytes=1000)
     hand.core.of("/").connect()
     hand.settle()
     hand.open()
@@ -954,6 +954,157 @@ def test_packets_that_nobody_asked_for_are_ignored(packet: str) -> None:
     assert hand.take() == []
     assert socket.id == "one"
     assert hand.closed == []
+
+
+# -- a server that is silent, an auth that fails
+
+
+def test_a_server_that_does_not_answer_connect_is_tried_again() -> None:
+    hand = hand_sockets(connect_timeout=30.0)
+    socket = hand.core.of("/")
+    pending = socket.connect()
+    hand.settle()
+    hand.open(interval=300_000)
+    hand.advance(29.9)
+    assert (hand.closed, hand.story()) == ([], [])
+    hand.advance(0.1)
+    assert hand.closed == hand.links
+    assert hand.story() == ["/ failed: CONNECT was not answered"]
+    assert (socket.active, pending.done) == (True, False)
+    hand.advance(1)
+    hand.open(interval=300_000)
+    hand.advance(29.9)
+    hand.accept()
+    assert error_of(pending) is None
+    assert hand.story() == ["/ reconnect_attempt 1", "/ reconnect 1", "/ connected"]
+    hand.advance(200)
+    assert socket.connected
+
+
+def test_a_connection_that_others_use_survives_a_namespace_that_does_not_answer() -> None:
+    hand = hand_sockets(connect_timeout=30.0)
+    main = hand.join()
+    admin = hand.core.of("/admin")
+    pending = admin.connect()
+    assert hand.take() == ["40/admin,"]
+    hand.advance(10)
+    hand.say("2")
+    hand.advance(20)
+    assert hand.story() == ["/admin failed: CONNECT was not answered"]
+    assert isinstance(error_of(pending), ConnectError)
+    assert (main.connected, admin.active) == (True, False)
+    # As long as the answer to the first one may come, there is no second.
+    pending = admin.connect()
+    assert hand.take() == []
+    hand.accept("late", "/admin")
+    assert hand.take() == ["41/admin,", "40/admin,"]
+    hand.accept("two", "/admin")
+    assert error_of(pending) is None
+    assert admin.id == "two"
+
+
+def test_an_answer_that_never_comes_is_not_awaited_for_ever_by_a_second_attempt_either() -> None:
+    hand = hand_sockets(connect_timeout=30.0)
+    hand.join()
+    admin = hand.core.of("/admin")
+    for _ in range(3):
+        admin.connect()
+        for _ in range(3):
+            hand.advance(10)
+            hand.say("2")
+        assert hand.story() == ["/admin failed: CONNECT was not answered"]
+    assert hand.take() == ["40/admin,"]
+    # A late answer is for nobody now.
+    hand.accept("late", "/admin")
+    assert hand.take() == ["41/admin,"]
+    assert not admin.active
+
+
+def test_without_a_deadline_an_answer_is_awaited_as_long_as_the_connection_lasts() -> None:
+    hand = hand_sockets(connect_timeout=None)
+    hand.core.of("/").connect()
+    hand.settle()
+    hand.open(interval=3_000_000)
+    hand.advance(2_900)
+    assert hand.closed == []
+    assert hand.story() == []
+
+
+@pytest.mark.parametrize("end", ["disconnect", "lose", "refuse", "accept", "close"])
+def test_nobody_waits_for_an_answer_when_the_attempt_is_over(end: str) -> None:
+    hand = hand_sockets(connect_timeout=30.0, reconnection=False)
+    socket = hand.core.of("/")
+    socket.connect()
+    hand.settle()
+    hand.open()
+    armed = hand.armed
+    if end == "disconnect":
+        socket.disconnect()
+    elif end == "lose":
+        hand.lose()
+    elif end == "refuse":
+        hand.say('44{"message":"no"}')
+    elif end == "close":
+        hand.core.close()
+    else:
+        hand.accept()
+        assert hand.armed == armed - 1
+        return
+    hand.settle()
+    hand.advance(10)
+    assert hand.armed == 0
+
+
+@pytest.mark.parametrize("auth", [{"bad": object()}, lambda: {"bad": object()}])
+@pytest.mark.parametrize("alone", [True, False])
+def test_an_auth_that_fails_again_and_again_is_no_livelock(auth: Any, alone: bool) -> None:
+    hand = hand_sockets(reconnection_delay=2.0)
+    if not alone:
+        hand.join("/other")
+    socket = hand.core.of("/", auth)
+    attempts = 0
+    began = hand.clock.now
+    socket.connect()
+    while hand.clock.now - began < 10:
+        hand.settle()
+        if hand.fetches:
+            hand.open()
+        for asked in hand.told(AuthAsked):
+            if asked.ticket.alive:
+                with pytest.raises(LocalProtocolError):
+                    hand.core.answer_auth(asked.ticket, {"bad": object()})
+                hand.core.refuse_auth(asked.ticket, ConnectError("no auth"))
+        failed = len(hand.told(ConnectFailed))
+        if failed > attempts:
+            attempts = failed
+            socket.connect()
+            hand.settle()
+            # It is not tried in place, and no deadline is lost either.
+            assert len(hand.told(ConnectFailed)) == failed
+            assert socket.active
+        hand.advance(0.5)
+    assert attempts == 5
+    socket.disconnect()
+    socket.auth = {"good": 1}
+    socket.connect()
+    hand.settle()
+    if hand.fetches:
+        hand.open()
+    hand.advance(2)
+    assert hand.take()[-1] == '40{"good":1}'
+
+
+def test_leaving_ends_the_wait_after_an_auth_that_failed() -> None:
+    hand = hand_sockets()
+    hand.join("/other")
+    socket = hand.core.of("/", {"bad": object()})
+    socket.connect()
+    socket.connect()
+    socket.disconnect()
+    hand.story()
+    hand.advance(5)
+    assert hand.story() == []
+    assert not socket.active
 
 
 # -- whatever happens

@@ -74,6 +74,11 @@ def names(told: list[list[Any]]) -> list[Any]:
     return [event[0] for event in told]
 
 
+def coming_back(transport: str, *missed: str) -> list[str]:
+    """Returns what a client is told that comes back: before CONNECT where one poll carries all, else behind it."""
+    return [*missed, "connect"] if transport == "polling" else ["connect", *missed]
+
+
 def without_offset(told: list[list[Any]]) -> list[list[Any]]:
     """Returns events with their own arguments; of those that are kept the last one is the offset."""
     return [event if event[0] == "connect" else event[:-1] for event in told]
@@ -130,7 +135,7 @@ def test_an_adapter_of_ones_own_that_recovers() -> None:
     peer = scene.peer()
     peer.cut()
     scene.io.emit("missed")
-    assert names(peer.enter().take()) == ["missed", "connect"]
+    assert names(peer.enter().take()) == ["connect", "missed"]
 
 
 # -- private ids and offsets
@@ -202,7 +207,7 @@ def test_a_broadcast_is_encoded_once_and_kept_as_it_was_sent(monkeypatch: pytest
     scene.io.emit("news")
     scene.settle()
     peers[0].enter()
-    assert names(peers[0].take()) == ["news", "connect"]
+    assert names(peers[0].take()) == ["connect", "news"]
     assert calls == 1
 
 
@@ -249,7 +254,7 @@ def test_a_client_comes_back(transport: str) -> None:
     scene.io.except_("room").emit("not for it either")
     scene.io.local.emit("to all")
     peer.enter()
-    assert names(peer.take()) == ["to the room", "to its id", "to all", "connect"]
+    assert names(peer.take()) == coming_back(transport, "to the room", "to its id", "to all")
     assert (peer.id, peer.pid, peer.recovered) == (*before, True)
     again = scene.socket(peer)
     assert again is not socket
@@ -269,7 +274,8 @@ def test_a_client_comes_back(transport: str) -> None:
 
 
 @BOTH
-def test_what_was_missed_comes_before_connect(transport: str) -> None:
+def test_what_was_missed_comes_with_connect(transport: str) -> None:
+    """Before it in the answer to a poll, which arrives whole or not at all; behind it where a cut may come between."""
     scene = Scene()
     peer = scene.peer(transport=transport)
     peer.cut()
@@ -277,13 +283,46 @@ def test_what_was_missed_comes_before_connect(transport: str) -> None:
     scene.io.emit("two")
     peer.open()
     packets = [packet for packet in peer.client.log[1:] if packet != "6"]
+    connect = packets.pop(-1 if transport == "polling" else 0)
+    assert connect == f'40{{"sid":"{scene.log[0][1]}","pid":"{peer.pid}"}}'
     assert isinstance(packets[0], str)
     assert packets[0].startswith('451-["one"')
     assert packets[1] == b"binary"
-    assert packets[2:] == [
-        f'42["two","{scene.io.sockets.log.offset}"]',  # type: ignore[union-attr]  # it recovers
-        f'40{{"sid":"{scene.log[0][1]}","pid":"{peer.pid}"}}',
-    ]
+    assert packets[2:] == [f'42["two","{scene.io.sockets.log.offset}"]']  # type: ignore[union-attr]  # it recovers
+
+
+def test_what_was_missed_comes_behind_connect_where_it_may_be_that_a_websocket_carries_it() -> None:
+    scene = Scene()
+    peer = scene.peer(transport="polling")
+    peer.cut()
+    scene.io.emit("missed")
+    client = scene.driver.client("polling")
+    client.polls = False
+    candidate = client.attach()
+    client.say(candidate, "2probe")
+    scene.driver.advance(0.1)  # releases the poll
+    client.send(f'40{{"pid":"{peer.pid}"}}')
+    client.say(candidate, "5")
+    connect, missed = candidate.frames[1:]
+    assert str(connect).startswith("40")
+    assert str(missed).startswith('42["missed"')
+
+
+@BOTH
+def test_a_client_that_is_cut_off_while_it_is_given_what_it_missed_is_told_nothing_twice(transport: str) -> None:
+    """What the JavaScript client had before CONNECT it would keep over the loss, and tell once more."""
+    scene = Scene()
+    peer = scene.peer(transport=transport)
+    peer.cut()
+    told: list[Any] = []
+    for packets in range(8):
+        scene.io.emit("number", packets, b"binary")
+        peer.open().read(packets)
+        told += [event[1] for event in peer.take() if event[0] == "number"]
+        peer.cut(noticed=packets % 2 == 0)
+    peer.enter()
+    assert told + [event[1] for event in peer.take() if event[0] == "number"] == list(range(8))
+    assert peer.recovered
 
 
 def test_a_client_that_has_received_nothing_yet_names_no_offset_and_comes_back() -> None:
@@ -294,7 +333,7 @@ def test_a_client_that_has_received_nothing_yet_names_no_offset_and_comes_back()
     peer.open()
     assert peer.offset is None
     assert scene.io.sockets.sockets[scene.log[0][1]].handshake.auth == {"pid": peer.pid}
-    assert names(peer.read().take()) == ["missed", "connect"]
+    assert names(peer.read().take()) == ["connect", "missed"]
     assert peer.recovered
 
 
@@ -309,7 +348,7 @@ def test_what_was_sent_and_lost_on_the_way_is_sent_again() -> None:
     peer.cut()
     scene.io.emit("number", 5)
     peer.enter()
-    assert [event[1] for event in peer.take()] == [2, 3, 4, 5, True]
+    assert [event[1] for event in peer.take()] == [True, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("noticed", [True, False])
@@ -371,7 +410,7 @@ def test_disconnecting_handlers_may_still_change_what_is_restored() -> None:
     scene.io.to("old").emit("after it left")
     scene.io.to("new").emit("live")
     scene.settle()
-    assert names(peer.read().take()) == ["while it was there", "connect", "live"]
+    assert names(peer.read().take()) == ["connect", "while it was there", "live"]
     assert scene.socket(peer).rooms == {peer.id, "new"}
     assert scene.socket(peer).data == {"replaced": True}
 
@@ -401,7 +440,7 @@ def test_rooms_count_as_they_were_when_an_event_was_sent() -> None:
     peer.cut()
     scene.io.to("more").emit("while away")
     assert names(peer.enter().take()) == [
-        "while it was in", "not excepted", "once, though in both", "while away", "connect",
+        "connect", "while it was in", "not excepted", "once, though in both", "while away",
     ]  # fmt: skip
 
 
@@ -443,7 +482,7 @@ def test_an_offset_of_an_earlier_socket_is_none() -> None:
     scene.io.emit("missed")
     peer.enter()
     assert scene.socket(peer).handshake.auth["offset"] == old
-    assert names(peer.take()) == ["missed", "connect"]
+    assert names(peer.take()) == ["connect", "missed"]
     assert peer.recovered
 
 
@@ -465,7 +504,7 @@ def test_an_offset_of_another_server_is_none() -> None:
     assert not peer.recovered
     peer.cut()
     scene.io.emit("missed")
-    assert names(peer.enter().take())[-2:] == ["missed", "connect"]
+    assert names(peer.enter().take())[-2:] == ["connect", "missed"]
     assert peer.recovered
 
 
@@ -483,12 +522,12 @@ def test_a_quiet_client_comes_back_to_a_busy_namespace() -> None:
     assert log.dropped > 100
     peer.cut()
     scene.io.to("quiet").emit("missed")
-    assert names(peer.enter().take()) == ["missed", "connect"]
+    assert names(peer.enter().take()) == ["connect", "missed"]
     assert peer.recovered
     # It goes at once, before it answered a ping, and still has what it had.
     peer.offset = None
     peer.cut()
-    assert names(peer.enter().take()) == ["missed", "connect"]
+    assert names(peer.enter().take()) == ["connect", "missed"]
     assert peer.recovered
 
 
@@ -500,7 +539,7 @@ def test_a_new_client_comes_back_although_the_log_is_full() -> None:
     peer.cut()
     for _ in range(5):
         scene.io.emit("missed")
-    assert names(peer.enter().take()) == ["missed"] * 5 + ["connect"]
+    assert names(peer.enter().take()) == ["connect"] + ["missed"] * 5
 
 
 def test_that_holds_although_all_that_is_kept_is_younger() -> None:
@@ -552,7 +591,7 @@ def test_a_ping_that_was_sent_before_connect_tells_nothing_of_what_came_behind()
     peer.cut()  # before it reads what was missed
     peer.open()
     scene.driver.open(gates[2])
-    assert names(peer.read().take()) == ["missed", "connect"]
+    assert names(peer.read().take()) == ["connect", "missed"]
 
 
 # -- the holes of others
@@ -568,7 +607,7 @@ def test_a_reconnect_that_overtakes_the_servers_notice_takes_over(transport: str
     scene.io.to("room").emit("into the void")
     assert scene.io.sockets.sockets[str(sid)].connected
     peer.enter()
-    assert names(peer.take()) == ["into the void", "connect"]
+    assert names(peer.take()) == coming_back(transport, "into the void")
     assert (peer.id, peer.recovered) == (sid, True)
     assert not old.session.open
     assert scene.happened == ["connection", "disconnecting", "disconnect", "connection"]
@@ -644,7 +683,7 @@ def test_a_lost_answer_is_given_again(transport: str) -> None:
         peer.cut(noticed=noticed)  # nothing of the answer arrived
     scene.io.emit("missed, too")
     peer.enter()
-    assert names(peer.take()) == ["missed", "missed, too", "connect"]
+    assert names(peer.take()) == coming_back(transport, "missed", "missed, too")
     assert peer.recovered
 
 
@@ -655,7 +694,7 @@ def test_a_lost_answer_before_any_event_is_given_again() -> None:
     scene.io.emit("missed")
     peer.open()
     peer.cut()
-    assert names(peer.enter().take()) == ["missed", "connect"]
+    assert names(peer.enter().take()) == ["connect", "missed"]
 
 
 @pytest.mark.parametrize("args", [(), ("text",), (1, "text"), (1,), (b"binary",)])
@@ -677,7 +716,7 @@ def test_volatile_events_do_not_spoil_an_offset(args: tuple[Any, ...]) -> None:
     peer.cut()
     scene.io.volatile.emit("volatile events are not kept")
     scene.io.emit("missed")
-    assert names(peer.enter().take()) == ["missed", "connect"]
+    assert names(peer.enter().take()) == ["connect", "missed"]
     assert peer.recovered
 
 
@@ -705,7 +744,7 @@ def test_an_event_that_asks_is_sent_again_and_answered_once() -> None:
     assert not direct.done
     assert not broadcast.done
     peer.enter()
-    assert peer.take() == [["direct", "q"], ["all"], ["connect", True]]
+    assert peer.take() == [["connect", True], ["direct", "q"], ["all"]]
     scene.settle()
     assert direct.result() == "yes"
     assert broadcast.result().answers == {peer.id: "yes"}
@@ -862,7 +901,7 @@ def test_what_is_emitted_to_a_lost_socket_reaches_its_client() -> None:
     lost.emit("while away", 1)
     lost.volatile.emit("volatile")
     peer.enter()
-    assert without_offset(peer.take()) == [["while away", 1], ["connect", True]]
+    assert without_offset(peer.take()) == [["connect", True], ["while away", 1]]
     lost.emit("to the old object", 2)
     scene.settle()
     assert without_offset(peer.read().take()) == [["to the old object", 2]]
@@ -888,7 +927,7 @@ def test_emits_of_middlewares() -> None:
     peer.cut()
     scene.io.emit("missed")
     peer.enter()
-    assert without_offset(peer.take()) == [["missed"], ["recovered", 1], ["connect", True]]
+    assert without_offset(peer.take()) == [["connect", True], ["missed"], ["recovered", 1]]
     scene.io.emit("later")
     scene.settle()
     assert names(peer.read().take()) == ["later"]
@@ -901,7 +940,7 @@ def test_what_a_middleware_emitted_and_was_lost_is_sent_again() -> None:
     peer.read(1)
     assert names(peer.take()) == ["connect"]
     peer.cut()
-    assert names(peer.enter().take()) == ["welcome", "connect"]
+    assert names(peer.enter().take()) == ["connect", "welcome"]
 
 
 # -- middlewares
@@ -948,7 +987,7 @@ def test_what_is_sent_while_middlewares_run_is_not_missed() -> None:
     scene.io.to("room").emit("while asked")
     scene.settle()
     scene.driver.open(gates[0])
-    assert names(peer.read().take()) == ["while away", "while asked", "connect"]
+    assert names(peer.read().take()) == ["connect", "while away", "while asked"]
 
 
 def test_a_middleware_may_refuse_a_restored_socket_which_is_over_then() -> None:
@@ -997,7 +1036,7 @@ def test_a_client_that_goes_while_it_is_asked_may_come_back_again() -> None:
     assert not given_up.session.open
     for gate in gates:
         scene.driver.open(gate)
-    assert names(peer.read().take()) == ["ask", "missed", "connect"]
+    assert names(peer.read().take()) == ["connect", "ask", "missed"]
     assert pending.result() == "yes"
     assert scene.socket(peer).rooms == {peer.id, "room"}
     assert scene.log.count(("connection", str(peer.id))) == 2
@@ -1214,6 +1253,46 @@ def test_the_log_keeps_so_many_bytes() -> None:
     assert scene.socket(peer).recovery_refused == "lost"
 
 
+def test_a_flood_of_all_kinds_stays_within_its_bounds() -> None:
+    scene = Scene(max_packets=300, max_bytes=400_000)
+    spaces = [scene.io.of(name) for name in ("/", "/a", "/b")]
+    for space in spaces:
+        scene.peer(space.name).cut()
+    full: set[str] = set()
+    for number in range(3000):
+        space = spaces[number % 3]
+        rooms = [f"room {number} {each}" for each in range(number % 200)]
+        kind = number // 500 % 5
+        if kind == 0:
+            space.emit("all", number)
+        elif kind == 1:
+            space.to("room").emit("binary", bytes(number % 5000))
+        elif kind == 2:
+            space.to(*rooms).emit("many rooms")
+        elif kind == 3:
+            space.except_(*rooms).emit("all but many rooms")
+        else:
+            space.emit_with_ack("asks")
+        log = space.log
+        assert log is not None
+        assert len(log) <= 300
+        assert log.size <= 400_000
+        full |= {"packets"} if len(log) == 300 else {"bytes"} if log.size > 390_000 else set()
+    assert full == {"packets", "bytes"}
+
+
+def test_an_event_for_many_rooms_weighs_what_they_weigh() -> None:
+    scene = Scene()
+    log = scene.io.sockets.log
+    assert log is not None
+    sizes = []
+    for rooms, excluded in ((1, 0), (11, 0), (1, 10)):
+        before = log.size
+        scene.io.to(*map(str, range(rooms))).except_(*map(str, range(100, 100 + excluded))).emit("news")
+        sizes.append(log.size - before)
+    assert sizes == [sizes[0], sizes[0] + 2500, sizes[0] + 2500]
+
+
 def test_the_log_keeps_events_for_a_limited_time() -> None:
     scene = Scene(max_disconnection=10)
     log = scene.io.sockets.log
@@ -1293,7 +1372,7 @@ def test_or_one_that_names_an_offset_behind_it() -> None:
     peer.read().cut()
     scene.io.to("room").emit("missed")
     peer.take()
-    assert names(peer.enter().take()) == ["missed", "connect"]
+    assert names(peer.enter().take()) == ["connect", "missed"]
 
 
 def test_who_comes_back_costs_no_more_than_what_was_sent_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1321,7 +1400,7 @@ def test_who_comes_back_costs_no_more_than_what_was_sent_to_it(monkeypatch: pyte
         return concerns(trail, entry)
 
     monkeypatch.setattr(Trail, "concerns", count)
-    assert names(peer.enter().take()) == ["one", "two", "three", "connect"]
+    assert names(peer.enter().take()) == ["connect", "one", "two", "three"]
     assert len(seen) == 3
 
 
@@ -1331,7 +1410,7 @@ def test_an_event_for_several_rooms_counts_once() -> None:
     scene.socket(peer).join("a", "b", "c")
     peer.cut()
     scene.io.to("a", "b", "c").emit("large", "x" * 2000)
-    assert names(peer.enter().take()) == ["large", "connect"]
+    assert names(peer.enter().take()) == ["connect", "large"]
 
 
 def test_what_is_dropped_leaves_nothing_behind() -> None:
@@ -1392,7 +1471,7 @@ def test_a_child_stays_as_long_as_somebody_may_come_back() -> None:
     child = scene.io.of("/").server.namespaces["/room-1"]
     peer.cut()
     family.emit("to all children")
-    assert names(peer.enter().take()) == ["to all children", "connect"]
+    assert names(peer.enter().take()) == ["connect", "to all children"]
     assert scene.io.sockets.server.namespaces["/room-1"] is child
     peer.cut()
     scene.driver.advance(121)
@@ -1500,7 +1579,7 @@ def test_a_store_may_answer_later() -> None:
     assert not peer.read().connected
     assert store.answer(store.asked[0])
     scene.settle()
-    assert names(peer.read().take()) == ["while it is looked for", "connect"]
+    assert names(peer.read().take()) == ["connect", "while it is looked for"]
     assert peer.recovered
     assert not store.server.answer_restore(store.asked[0], None)
     scene.io.stop(1)
@@ -1546,6 +1625,74 @@ def test_a_client_that_goes_while_the_store_looks() -> None:
     assert not store.answer(store.asked[0])
     assert set(store.trails) == {peer.pid}
     assert living(scene.io.timers).get("restore") is None
+
+
+def test_the_driver_is_woken_by_a_store_that_answers() -> None:
+    scene, store = slow_scene()
+    peer = scene.peer()
+    peer.cut()
+    peer.open()
+    scene.settle()
+    assert scene.driver.wakes == []
+    assert store.answer(store.asked[0])
+    assert scene.driver.wakes == [False]
+    scene.settle()
+    assert peer.read().recovered
+
+
+class BrokenStore(MemoryStore):
+    """Fails where the test says."""
+
+    broken = ""
+
+    def save(self, trail: Trail) -> None:
+        if self.broken == "save":
+            raise OSError(self.broken)
+        super().save(trail)
+
+    def restore(self, ticket: RestoreTicket) -> None:
+        if self.broken == "restore":
+            raise OSError(self.broken)
+        super().restore(ticket)
+        if self.broken == "late":
+            raise OSError(self.broken)
+
+    def close(self) -> None:
+        super().close()
+        if self.broken == "close":
+            raise OSError(self.broken)
+
+
+@pytest.mark.parametrize(
+    ("broken", "refused"), [("save", "unknown"), ("restore", "store"), ("late", None), ("close", None)]
+)
+def test_a_store_that_fails_stops_nobody(broken: str, refused: str | None) -> None:
+    stores: list[BrokenStore] = []
+
+    def make(server: SocketServer) -> BrokenStore:
+        stores.append(BrokenStore(server))
+        return stores[0]
+
+    scene = Scene({"recovery_store": make})
+    (store,) = stores
+    peer, other = scene.peer(), scene.peer()
+    asked = scene.socket(peer).emit_with_ack("ask")
+    scene.settle()
+    store.broken = broken
+    peer.cut()
+    peer.enter()
+    assert peer.connected
+    assert peer.recovered is (refused is None)
+    assert scene.socket(peer).recovery_refused == refused
+    assert scene.socket(other).connected
+    scene.io.stop(1)
+    scene.driver.advance(2)
+    if refused is not None:
+        with pytest.raises(Disconnected):
+            asked.result()
+    assert living(scene.io.timers) == {}
+    where = broken.replace("late", "restore")
+    assert set(scene.driver.failures) == {f"OSError: observer of recovery_store.{where}"}
 
 
 def test_what_was_dropped_while_middlewares_ran_is_found_out() -> None:

@@ -113,7 +113,7 @@ def test_a_loss_counts_as_a_try() -> None:
     for number in range(2):
         hand.lose()
         assert pending.done == (number == 1)
-        hand.advance(1)
+        hand.advance(2)
         hand.open()
         hand.accept()
     assert isinstance(error_of(pending), Disconnected)

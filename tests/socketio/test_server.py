@@ -496,16 +496,99 @@ def test_a_packet_for_a_namespace_never_joined_is_ignored(packet: str) -> None:
     assert received(driver) == []
 
 
-def test_a_packet_while_connecting_is_ignored() -> None:
+EARLY: list[str | bytes] = [
+    "40",
+    '421["early"]',
+    '451-["binary",{"_placeholder":true,"num":0}]',
+    b"\x01",
+    '42/never,["x"]',
+    '42["last"]',
+]
+
+
+@BOTH
+@pytest.mark.parametrize("cut", range(len(EARLY) + 1))
+@pytest.mark.parametrize("accepts", [True, False])
+def test_what_comes_behind_connect_arrives_however_the_stream_is_cut(transport: str, cut: int, accepts: bool) -> None:
+    driver = drive_sockets()
+    driver.accepts = accepts
+    client = driver.client(transport)
+    for part in (EARLY[:cut], EARLY[cut:]):
+        if part:
+            client.send(*part)
+    if not accepts:
+        assert received(driver) == []
+        [asked] = driver.told(ConnectAsked)
+        assert driver.core.accept(asked.ticket)
+        driver.settle()
+    assert received(driver) == [["early"], ["binary", b"\x01"], ["last"]]
+    assert [event.ack_id for event in driver.told(EventReceived)] == [1, None, None]
+    kinds = [type(event) for event in driver.log if isinstance(event, SocketConnected | EventReceived)]
+    assert kinds == [SocketConnected, EventReceived, EventReceived, EventReceived]
+    assert client.session.open
+
+
+@BOTH
+@pytest.mark.parametrize("cut", range(len(EARLY) + 1))
+def test_what_comes_behind_a_connect_that_is_refused_is_ignored(transport: str, cut: int) -> None:
     driver = drive_sockets()
     driver.accepts = False
-    client = driver.client("websocket")
-    client.send("40", '42["early"]')
+    client = driver.client(transport)
+    for part in (EARLY[:cut], EARLY[cut:]):
+        if part:
+            client.send(*part)
+        for asked in driver.told(ConnectAsked):
+            driver.core.refuse(asked.ticket, "no")
+        driver.settle()
+    assert client.take() == ['44{"message":"no"}']
+    assert received(driver) == []
     assert client.session.open
-    [asked] = driver.told(ConnectAsked)
-    driver.core.accept(asked.ticket)
-    client.emit("on time")
-    assert received(driver) == [["on time"]]
+    # A later attempt knows nothing of it.
+    driver.accepts = True
+    client.connect()
+    client.emit("x")
+    assert received(driver) == [["x"]]
+
+
+def test_events_before_the_answer_are_limited_in_number() -> None:
+    driver = drive_sockets(max_early=3)
+    driver.accepts = False
+    driver.core.of("/other")
+    client = driver.client("websocket")
+    reasons = session_reasons(client)
+    client.send("40", "40/other,", *(3 * ['42["x"]']), *(3 * ['42/other,["x"]']))
+    assert client.session.open
+    client.send('42["x"]')
+    assert reasons == ["forced close"]
+    assert not any(asked.ticket.alive for asked in driver.told(ConnectAsked))
+    assert received(driver) == []
+
+
+def test_events_before_the_answer_are_limited_in_bytes() -> None:
+    driver = drive_sockets(max_early_bytes=1000)
+    driver.accepts = False
+    client = driver.client("websocket")
+    reasons = session_reasons(client)
+    client.send("40", f'42["{495 * "x"}"]', f'42["{495 * "x"}"]')
+    assert client.session.open
+    client.send('42["x"]')
+    assert reasons == ["forced close"]
+
+
+def test_binary_before_the_first_answer_is_limited() -> None:
+    driver = drive_sockets(max_early_bytes=1000)
+    driver.accepts = False
+    client = driver.client("websocket")
+    reasons = session_reasons(client)
+    client.send("40", '452-["x",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]', 900 * b"x")
+    assert client.session.open
+    client.send(100 * b"x")
+    assert reasons == ["forced close"]
+    # It is no limit of those that are in.
+    driver.accepts = True
+    client, _ = driver.join()
+    client.send('451-["x",{"_placeholder":true,"num":0}]', 2000 * b"x")
+    assert received(driver) == [["x", 2000 * b"x"]]
 
 
 @BOTH

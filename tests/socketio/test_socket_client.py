@@ -9,7 +9,7 @@ import pytest
 from sioproto import ConnectError, Disconnected, LocalProtocolError, OptionError, Request, Response
 from sioproto.config import ClientConfig, EngineClientConfig
 from sioproto.engineio import Fetch
-from sioproto.guard import OnePlace
+from sioproto.guard import EasyExit
 from sioproto.socketio import Reconnection, SocketClient
 from sioproto.testing import World
 from tests.byhand import ORIGIN, error_of, hand_sockets
@@ -55,9 +55,28 @@ def test_attempts_that_fail_wait_longer_and_longer() -> None:
     hand.advance(5)
     hand.open()
     hand.accept("two")
+    hand.advance(5)
     hand.lose()
     hand.advance(1)
     assert len(hand.fetches) == 1
+
+
+@pytest.mark.parametrize(("lasts", "delay"), [(0.0, 2.0), (2.9, 2.0), (3.0, 1.0), (100.0, 1.0)])
+def test_only_a_connection_that_lasts_begins_the_delays_anew(lasts: float, delay: float) -> None:
+    hand = hand_sockets(reconnection_reset_after=3.0, reconnection_attempts=3)
+    hand.join()
+    hand.lose()
+    hand.advance(1)
+    hand.open(interval=300_000)
+    hand.accept()
+    hand.advance(lasts)
+    hand.lose()
+    hand.advance(delay - 0.01)
+    assert hand.fetches == []
+    hand.advance(0.01)
+    assert len(hand.fetches) == 1
+    # Attempts are counted anew whenever a connection came up: "in a row" is about those that fail.
+    assert [each.args for each in hand.told(Reconnection) if each.stage == "reconnect_attempt"] == [(1,), (1,)]
 
 
 def test_the_first_connection_is_tried_again_too() -> None:
@@ -676,15 +695,18 @@ def test_drained_is_called_when_nothing_waits() -> None:
 
 
 def test_commands_are_refused_where_the_core_does_not_live() -> None:
-    here = 1
-    guard = OnePlace(lambda: here, "another thread")
-    guard.home = here
-    core = SocketClient(ORIGIN, EngineClientConfig(), ClientConfig(), make_environment(Clock()), guard=guard)
+    class Refusing(EasyExit):
+        def __enter__(self) -> None:
+            if away:
+                raise LocalProtocolError("another thread")
+
+    away = False
+    core = SocketClient(ORIGIN, EngineClientConfig(), ClientConfig(), make_environment(Clock()), guard=Refusing())
     socket = core.of("/")
     socket.connect()
     engine = core.engine
     assert engine is not None
-    here = 2
+    away = True
     for command in (
         socket.connect,
         socket.disconnect,
@@ -713,7 +735,7 @@ def test_a_server_that_floods_is_told_off_by_limits() -> None:
     ):
         hand.say(packet)
         assert "parse error" in hand.story()[0], packet
-        hand.advance(1)
+        hand.advance(5)
         hand.open()
         hand.accept()
         hand.story()
@@ -750,13 +772,17 @@ def test_a_server_that_ends_every_connection_is_not_hammered() -> None:
     hand = hand_sockets()
     hand.core.of("/").connect()
     hand.settle()
+    attempts = 0
     began = hand.clock.now
-    for _ in range(10):
-        hand.open()
-        hand.say("1")
-        hand.advance(1)
-    assert hand.clock.now - began == 10
-    assert len(hand.told(Reconnection)) == 19
+    while hand.clock.now - began < 60:
+        if hand.fetches:
+            attempts += 1
+            hand.open()
+            hand.accept()
+            hand.say("1")
+        hand.advance(0.25)
+    # No more often than one that cannot be reached: after 1, 2, 3.5 and then 3.75 seconds each.
+    assert attempts == 18
 
 
 def test_an_answer_to_a_request_of_a_former_connection_is_for_nobody() -> None:

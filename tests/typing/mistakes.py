@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sioproto import Ack, Event, Socket, data_of
-from tests.typing.chat import Data, ask, message, note, picture, ready, typing
+from tests.typing.chat import Data, ask, many, message, note, picture, ready, typing, who
 
 if TYPE_CHECKING:
     from sioproto import Namespace, SocketLike
@@ -38,6 +38,12 @@ def sent(io: Server, rooms: Namespace, socket: Socket, other: SocketLike, client
     other.emit(message)  # error: both are missing
     client.emit(message, None, 1)  # error: None for a str
     client.timeout(1).emit(ready, True)  # error: that is its answer
+    socket.emit(picture, {"title": "cat", "data": "cat"}, [])  # error: a str for the data
+    socket.emit(picture, {"title": "cat", "data": b""}, [1])  # error: an int for a tag
+    socket.emit(who, "ada", "here")  # error: a str for a user
+    io.local.emit(many, "", 1, 1.0, True, b"", [1], {}, 1)  # error: the eighth is a str
+    io.in_("room").volatile.emit(many, "", 1, 1.0, True, b"", [1], {})  # error: the eighth is missing
+    io.to(typing).emit(typing)  # error: no room
     socket.emit(message, "hi", number=1)  # error: arguments have no names
     socket.emit(5)  # error: no event
 
@@ -98,6 +104,32 @@ def handled(io: Server, rooms: Namespace, socket: Socket, client: Client) -> Non
     def plain(socket: Socket, text: str) -> int:
         return len(text)
 
+    def by_hand(socket: Socket, text: str, number: int, *, ack: Ack | None) -> None: ...
+
+    async def by_hand_alone(text: int, *, ack: Ack | None) -> None: ...
+
+    @io.on(many)  # error: an int for the eighth, by hand
+    def mistyped_eighth(
+        socket: Socket,
+        a: str,
+        b: int,
+        c: float,
+        d: bool,
+        e: bytes,
+        f: list[int],
+        g: dict[str, str],
+        h: int,
+        *,
+        ack: Ack | None,
+    ) -> None: ...
+
+    @io.on(who)  # error: the answer may be no int
+    async def misfound(socket: Socket, user: str, state: str) -> int | None: ...
+
+    io.on(ask, by_hand)  # error: it takes no number
+    rooms.once(ask, by_hand)  # error: nor once
+    socket.on(ask, by_hand_alone)  # error: an int for a str, by hand
+    client.once(ask, by_hand_alone)  # error: nor on a client
     io.on(message, plain)  # error: no handler of that event
     socket.once(ask, plain)  # error: here there is no socket
     io.on(ask, lambda socket: 1)  # error: the text is missing

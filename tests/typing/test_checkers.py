@@ -1,46 +1,46 @@
 """What type checkers say of declared events: nothing of a chat that is right, and each of the mistakes in another one.
 
-mypy is always asked; pyright if it is installed, as a program or as the package ``pyright[nodejs]``.
+pyright comes with the JavaScript peers; see ``tests/peers``.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import shutil
 import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.docs.test_docs import MODULES
 
+if TYPE_CHECKING:
+    from tests.peers import Node
+
 ROOT = Path(__file__).resolve().parents[2]
 CHAT = Path("tests/typing/chat.py")
 MISTAKES = Path("tests/typing/mistakes.py")
 
-CHECKERS = pytest.mark.parametrize("checker", ["mypy", "pyright"])
+Command = tuple[str, ...]
+MYPY: Command = (sys.executable, "-m", "mypy", "--no-error-summary")
 
 
-def command(checker: str) -> list[str]:
-    """Returns how a checker is called, or skips the test."""
-    if checker == "mypy":
-        return [sys.executable, "-m", "mypy", "--no-error-summary"]
-    if importlib.util.find_spec("pyright") is not None:
-        start = [sys.executable, "-m", "pyright"]
-    elif (program := shutil.which("pyright")) is not None:
-        start = [program]
-    else:
-        pytest.skip('needs pyright: python -m pip install "pyright[nodejs]"')
-    return [*start, "--pythonpath", sys.executable]
+@pytest.fixture(params=["mypy", pytest.param("pyright", marks=pytest.mark.peer("node"))])
+def checker(request: pytest.FixtureRequest) -> Command:
+    """How a checker is called."""
+    if request.param == "mypy":
+        return MYPY
+    node: Node = request.getfixturevalue("node")
+    program = node.folder / "node_modules" / "pyright" / "index.js"
+    return (str(node.executable), str(program), "--pythonpath", sys.executable)
 
 
-def run(checker: str, *files: Path) -> subprocess.CompletedProcess[str]:
+def run(checker: Command, *files: Path) -> subprocess.CompletedProcess[str]:
     """Asks a checker about files."""
     return subprocess.run(
-        [*command(checker), *map(str, files)],
+        [*checker, *map(str, files)],
         cwd=ROOT,
         capture_output=True,
         encoding="utf-8",
@@ -50,7 +50,7 @@ def run(checker: str, *files: Path) -> subprocess.CompletedProcess[str]:
 
 
 @cache
-def check(checker: str) -> dict[Path, dict[int, str]]:
+def check(checker: Command) -> dict[Path, dict[int, str]]:
     """Returns what a checker finds in both files: for each, the text of the first error by line."""
     done = run(checker, CHAT, MISTAKES)
     # 1: errors were found.
@@ -70,13 +70,11 @@ def mistakes() -> dict[int, str]:
     return {number: line.partition("# error: ")[2] for number, line in lines if "# error: " in line}
 
 
-@CHECKERS
-def test_what_is_right_is_left_alone(checker: str) -> None:
+def test_what_is_right_is_left_alone(checker: Command) -> None:
     assert {file for file, errors in check(checker).items() if errors} == {MISTAKES}
 
 
-@CHECKERS
-def test_every_mistake_is_found_in_its_line(checker: str) -> None:
+def test_every_mistake_is_found_in_its_line(checker: Command) -> None:
     found, planted = check(checker)[MISTAKES], mistakes()
     assert len(planted) > 40
     assert {line: text for line, text in planted.items() if line not in found} == {}, "missed"
@@ -85,14 +83,13 @@ def test_every_mistake_is_found_in_its_line(checker: str) -> None:
 
 def test_a_mistake_names_what_is_wrong() -> None:
     """An editor shows these texts, so they have to say which types do not fit."""
-    found = check("mypy")[MISTAKES]
+    found = check(MYPY)[MISTAKES]
     by_text = {text: found[line] for line, text in mistakes().items()}
     assert "Event[None, str, int]" in by_text["an argument is missing"]
     assert '"Callable[[Socket, str, str], Coroutine[Any, Any, None]]"' in by_text["the number is no str, async"]
 
 
-@CHECKERS
-def test_what_the_documentation_shows_is_right(checker: str, tmp_path: Path) -> None:
+def test_what_the_documentation_shows_is_right(checker: Command, tmp_path: Path) -> None:
     shown = tmp_path / "documented.py"
     shown.write_text(
         "# pyright: strict\n" + "".join(block.text for block in MODULES if block.page.name == "types.md"),

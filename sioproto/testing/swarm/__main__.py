@@ -26,19 +26,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--bytes", type=part_of, default=0.25, metavar="PART", help="the part played over bytes, 0 to 1"
     )
+    parser.add_argument(
+        "--recovery", action="store_true", help="every server recovers, and networks break all the time"
+    )
     parser.add_argument("--wire", default="sioproto_wire", metavar="PACKAGE", help="what makes bytes of messages")
     options = parser.parse_args(arguments)
     wire = find_wire(options.wire)
     if wire is None:
         say(f"{options.wire} is not there, so all programs are played with messages")
     if options.keep is not None:
-        return play_one(options.start, wire, options.bytes, [int(each) for each in options.keep.split(",") if each])
+        kept = [int(each) for each in options.keep.split(",") if each]
+        return play_one(options.start, wire, options.bytes, kept, recovery=options.recovery)
     for seed in range(options.start, options.start + options.seeds):
         done = seed - options.start
         if done and done % PROGRESS == 0:
             say(f"{done} of {options.seeds} programs played")
-        if failure_of(draw(seed), wire_for(seed, wire, options.bytes)) is not None:
-            return show(seed, wire, options.bytes)
+        if failure_of(draw(seed, recovery=options.recovery), wire_for(seed, wire, options.bytes)) is not None:
+            return show(seed, wire, options.bytes, recovery=options.recovery)
     say(f"{options.seeds} programs played, {options.start} to {options.start + options.seeds - 1}: nothing found")
     return 0
 
@@ -83,10 +87,10 @@ def failure_of(program: Program, wire: Any) -> BaseException | None:
     return None
 
 
-def show(seed: int, wire: Any, part: float) -> int:
+def show(seed: int, wire: Any, part: float, *, recovery: bool) -> int:
     """Shows a program that failed, with as few steps as possible."""
     used = wire_for(seed, wire, part)
-    program = draw(seed)
+    program = draw(seed, recovery=recovery)
     first = failure_of(program, used)
     say(f"seed {seed} fails ({'bytes' if used else 'messages'}); looking for a shorter program")
     short = minimise(program, lambda shorter: type(failure_of(shorter, used)) is type(first))
@@ -95,13 +99,14 @@ def show(seed: int, wire: Any, part: float) -> int:
     if error is not None:
         say("".join(traceback.format_exception(error)))
     kept = ",".join(map(str, short.kept))
-    say(f"again: python -m sioproto.testing.swarm --start {seed} --keep {kept or ','} --bytes {part:g}")
+    focus = " --recovery" if recovery else ""
+    say(f"again: python -m sioproto.testing.swarm --start {seed} --keep {kept or ','} --bytes {part:g}{focus}")
     return 1
 
 
-def play_one(seed: int, wire: Any, part: float, kept: list[int]) -> int:
+def play_one(seed: int, wire: Any, part: float, kept: list[int], *, recovery: bool) -> int:
     """Plays one program with some of its steps, and shows how it went."""
-    program = draw(seed).keep(kept)
+    program = draw(seed, recovery=recovery).keep(kept)
     error = failure_of(program, wire_for(seed, wire, part))
     say(f"{program}\n")
     if error is None:

@@ -13,7 +13,7 @@ from sioproto.errors import ConnectError
 from sioproto.testing.failures import WorldFailure
 from sioproto.testing.network import Proxy
 from sioproto.testing.swarm.model import Member, Model
-from sioproto.testing.swarm.program import NAMESPACES
+from sioproto.testing.swarm.program import LATE, NAMESPACES
 from sioproto.testing.world import World
 
 if TYPE_CHECKING:
@@ -27,6 +27,10 @@ HEAL = 60.0
 """Seconds in which everybody who wants to be connected has to become so, once nothing is in the way any more."""
 SETTLE = 40.0
 """Seconds after which nobody may wait for an answer any more."""
+
+
+PLENTY = 1024 * 1024
+"""Bytes of a send buffer that no program fills."""
 
 
 class Surprise(WorldFailure):
@@ -90,6 +94,14 @@ class Play:
     def cut_after(self, who: int, size: int) -> None:
         """Cuts them after so many more bytes."""
         self.clients[who].network.cut_after(bytes=size)
+
+    def lose(self, who: int) -> None:
+        """Breaks the connection for the client, and the server does not notice."""
+        client = self.clients[who]
+        client.network.stall()
+        if client.engine is not None:
+            client.engine.lose_network()
+        client.network.flow()
 
     def stall(self, who: int, direction: Any) -> None:
         """Lets nothing through, and nobody notice."""
@@ -244,6 +256,7 @@ class Play:
         def connected(socket: Socket) -> None:
             who = socket.handshake.auth["who"]
             member = members.get(socket.id)
+            self._compare_refusal(socket)
             if member is None or not socket.recovered:
                 repeats = bool(self.program.clients[who].get("retries"))
                 member = members[socket.id] = Member(who, namespace.name, socket.id, repeats)
@@ -289,6 +302,23 @@ class Play:
                 members[socket.id].rooms.pop(room, None)
                 compare_rooms(socket)
 
+    def _compare_refusal(self, socket: Socket) -> None:
+        """A client that asked for its socket got it, unless what was asked of the server gives it a reason."""
+        recovery = self.program.server.get("recovery")
+        refusal = socket.recovery_refused
+        if refusal is None or recovery is None:
+            return
+        log = socket.namespace.log
+        possible = {
+            "lost": log is not None and log.dropped > 0,
+            "too much": self.io.engine_config.max_send_buffer < PLENTY,
+            "store": recovery.store_timeout < LATE and "recovery_store" in self.program.server,
+            # After whose time, or that of others who are away, or on purpose.
+            "unknown": True,
+        }
+        if not possible.get(refusal, False):
+            raise Surprise(f"{socket!r} was not recovered: {refusal}")
+
     def _make_client(self, number: int, options: dict[str, Any]) -> Client:
         client = self.world.client(
             "/", auth={"who": number}, name=f"c{number}", record=False, connect=False, on_error=self._failed, **options
@@ -315,8 +345,13 @@ class Play:
         def whisper(number: int) -> None:
             """It may be lost."""
 
+        polled: dict[tuple[str, int], None] = {}
+
         @socket.on("poll")
         def poll(number: int) -> int:
+            if (sids[-1], number) in polled and not self.model.members[sids[-1]].tainted:
+                raise Surprise(f"{socket!r} was asked {number} twice")
+            polled[sids[-1], number] = None
             return number
 
     def _failed(self, error: BaseException, where: str) -> None:

@@ -10,13 +10,28 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sioproto.config import Recovery
+from sioproto.socketio import MemoryStore
 from sioproto.testing.chance import Chance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from sioproto.socketio import RestoreTicket
+
 ROOMS = ("red", "green", "blue")
 NAMESPACES = ("/", "/more")
+
+
+LATE = 0.15
+"""Seconds that a store takes which has to wait for what it is asked for."""
+
+
+class LateStore(MemoryStore):
+    """A store that has to wait, perhaps for longer than ``store_timeout``."""
+
+    def restore(self, ticket: RestoreTicket) -> None:
+        """Answers later."""
+        self._server.timers.after(LATE, lambda: super(LateStore, self).restore(ticket))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +73,10 @@ class Program:
         return "\n".join([*lines, *(f"{number:4} {step}" for number, step in zip(self.kept, self.steps, strict=True))])
 
 
-def draw(seed: int) -> Program:
-    """Draws the program of a seed."""
+def draw(seed: int, *, recovery: bool = False) -> Program:
+    """Draws the program of a seed. With ``recovery`` every server recovers, and networks break more than anything."""
+    if recovery:
+        return draw_recovering(seed)
     chance = Chance(seed).fork("program")
     server: dict[str, Any] = {"ack_timeout": 25.0}
     if chance.happens(0.3):
@@ -74,6 +91,51 @@ def draw(seed: int) -> Program:
     length = 4 + chance.below(12 if chance.happens(0.5) else 40)
     steps = tuple(draw_step(chance, len(clients)) for _ in range(length))
     return Program(seed, server, clients, chance.happens(0.3), steps, tuple(range(length)))
+
+
+def draw_recovering(seed: int) -> Program:
+    """Draws a program that is about recovery."""
+    chance = Chance(seed).fork("recovery")
+    recovery = Recovery(
+        max_disconnection=chance.choice((2.0, 30.0, 120.0, 120.0)),
+        skip_middlewares=chance.happens(0.5),
+        max_packets=chance.choice((8, 100_000, 100_000, 100_000)),
+        max_bytes=chance.choice((5_000, 64_000_000, 64_000_000, 64_000_000)),
+        max_sessions=chance.choice((1, 10_000, 10_000, 10_000)),
+        store_timeout=chance.choice((0.1, 5.0, 5.0, 5.0)),
+    )
+    server: dict[str, Any] = {"ack_timeout": 60.0, "recovery": recovery}
+    if chance.happens(0.3):
+        server |= {"ping_interval": 5.0, "ping_timeout": 2.0}
+    if chance.happens(0.1):
+        server["max_send_buffer"] = 4096
+    if chance.happens(0.4):
+        server["recovery_store"] = LateStore
+    clients = tuple(draw_client(chance) for _ in range(1 + chance.below(3)))
+    length = 10 + chance.below(40)
+    steps = tuple(draw_breaking_step(chance, len(clients)) for _ in range(length))
+    return Program(seed, server, clients, chance.happens(0.3), steps, tuple(range(length)))
+
+
+def draw_breaking_step(chance: Chance, clients: int) -> Step:
+    """Draws one step, where networks break."""
+    who = chance.below(clients)
+    roll = chance.below(100)
+    if roll < 28:
+        return Step("advance", (chance.choice((0.0, 0.001, 0.01, 0.05, 0.3, 1.0, 1.0, 1.6, 3.0, 3.0, 10.0)),))
+    if roll < 36:
+        return Step("cut", (who,))
+    if roll < 52:
+        return Step("cut_after", (who, chance.below(chance.choice((50, 400, 400, 2000)))))
+    if roll < 56:
+        return Step("lose", (who,))
+    if roll < 58:
+        return Step("latency", (who, chance.choice((0.0, 0.001, 0.02, 0.09))))
+    if roll < 60:
+        return draw_step(chance, clients)
+    if roll < 70:
+        return draw_user(chance, who)
+    return draw_server(chance, who)
 
 
 def draw_client(chance: Chance) -> dict[str, Any]:
