@@ -19,8 +19,8 @@ from sioproto_wire import ServerWire
 from sioproto_wire.tunnel import ProxyError
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Coroutine, Generator
-    from ssl import SSLContext
 
     from sioproto.environment import Environment
     from sioproto.pending import Pending
@@ -56,7 +56,6 @@ class AsyncioDriver(AsyncDriver):
         return self._loop
 
     def begin(self) -> None:
-        """Binds the runtime to the running loop. Raises ``LocalProtocolError`` on a second loop."""
         loop = asyncio.get_running_loop()
         if self._loop not in (None, loop):
             raise LocalProtocolError("this belongs to another event loop")
@@ -226,15 +225,14 @@ class Carrier(asyncio.BufferedProtocol):
 
     __slots__ = ("_connection", "_driver", "_early", "_reading", "_tls", "dialing", "transport")
 
-    def __init__(self, driver: AsyncioDriver, connection: ClientConnection | None, tls: SSLContext | None) -> None:
+    def __init__(self, driver: AsyncioDriver, connection: ClientConnection | None, tls: ssl.SSLContext | None) -> None:
         self._driver = driver
         self._reading = True
         self._connection: Connection | ClientConnection | None = connection
         self._tls = tls  # what an accepted connection begins with
         self._early = bytearray()
         self.transport: asyncio.Transport | None = None
-        self.dialing: asyncio.Task[None] | None = None
-        """What leads to a connection that can be used: over the network, or to TLS."""
+        self.dialing: asyncio.Task[None] | None = None  # what leads to the server, or to TLS
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are not subclasses of asyncio's, so this cannot be asked with isinstance.
@@ -255,8 +253,7 @@ class Carrier(asyncio.BufferedProtocol):
             # Accepted in the very turn in which the listener was closed: nobody would ever close it.
             self.abort()
             return
-        peer = transport.get_extra_info("peername")
-        address = peer[0] if isinstance(peer, tuple) else ""
+        address = peer[0] if isinstance(peer := transport.get_extra_info("peername"), tuple) else ""
         self._connection = wire.connect(address=address, secure=self._tls is not None, owner=self)
         self._driver.wake(False)
         # uvloop reads before anybody could begin TLS.
@@ -265,19 +262,18 @@ class Carrier(asyncio.BufferedProtocol):
             protocol.get_buffer(len(data))[: len(data)] = data
             protocol.buffer_updated(len(data))
 
-    async def _secure(self, transport: asyncio.Transport, tls: SSLContext) -> None:
+    async def _secure(self, transport: asyncio.Transport, tls: ssl.SSLContext) -> None:
         loop = self._driver.loop
         securing = loop.create_task(loop.start_tls(transport, self, tls, server_side=True))
         loop.call_soon(self._enter, transport)
-        try:
+        with suppress(OSError, asyncio.CancelledError):
             secured = await securing
-        except (OSError, asyncio.CancelledError):
-            self.lose()
+            self.dialing = None
+            if self._connection is not None:  # else it is gone again
+                self.transport = secured
+                self.serve(self._connection)
             return
-        self.dialing = None
-        if self._connection is not None:  # else it is gone again
-            self.transport = secured
-            self.serve(self._connection)
+        self.lose()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._driver.buffer
