@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from sioproto.errors import LocalProtocolError
@@ -18,7 +19,8 @@ from sioproto_wire import ServerWire
 from sioproto_wire.tunnel import ProxyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Iterator
+    import ssl
+    from collections.abc import Callable, Coroutine, Generator
 
     from sioproto.environment import Environment
     from sioproto.pending import Pending
@@ -54,7 +56,6 @@ class AsyncioDriver(AsyncDriver):
         return self._loop
 
     def begin(self) -> None:
-        """Binds the runtime to the running loop. Raises ``LocalProtocolError`` on a second loop."""
         loop = asyncio.get_running_loop()
         if self._loop not in (None, loop):
             raise LocalProtocolError("this belongs to another event loop")
@@ -75,13 +76,14 @@ class AsyncioDriver(AsyncDriver):
 
     async def listen(self, host: str, port: int, how: Listening) -> None:
         path, sock = how.get("path"), how.get("sock")
-        options: dict[str, Any] = {"ssl": how.get("ssl"), "backlog": how.get("backlog", 4096)}
+        # TLS is ours to begin: a loop would keep a connection to itself until the client is done with that.
+        make, backlog = partial(Carrier, self, None, how.get("ssl")), how.get("backlog", 4096)
         if path is not None:
-            listener = await self.loop.create_unix_server(lambda: Carrier(self), path, **options)
+            listener = await self.loop.create_unix_server(make, path, backlog=backlog)
         elif sock is not None:
-            listener = await self.loop.create_server(lambda: Carrier(self), sock=sock, **options)
+            listener = await self.loop.create_server(make, sock=sock, backlog=backlog)
         else:
-            listener = await self.loop.create_server(lambda: Carrier(self), host, port, **options)
+            listener = await self.loop.create_server(make, host, port, backlog=backlog)
         self._listeners.append(listener)
 
     def stop_listening(self) -> None:
@@ -95,19 +97,13 @@ class AsyncioDriver(AsyncDriver):
     def run(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
         asyncio.run(main())
 
-    @contextmanager
-    def signals(self, stop: Callable[[], None]) -> Iterator[None]:
-        # Windows has none of this: there asyncio.run cancels the main task on Ctrl-C.
-        loop = self.loop
-        with suppress(NotImplementedError):
+    def signals(self, stop: Callable[[], None]) -> ExitStack:
+        after = ExitStack()
+        with suppress(NotImplementedError):  # on Windows: there asyncio.run cancels the main task on Ctrl-C
             for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, stop)
-        try:
-            yield
-        finally:
-            with suppress(NotImplementedError):
-                for number in (signal.SIGINT, signal.SIGTERM):
-                    loop.remove_signal_handler(number)
+                self.loop.add_signal_handler(number, stop)
+                after.callback(self.loop.remove_signal_handler, number)
+        return after
 
     # User code
 
@@ -183,31 +179,28 @@ class AsyncioDriver(AsyncDriver):
     # Connections of a client
 
     def dial(self, connection: ClientConnection) -> None:
-        carrier = connection.owner = Carrier(self, connection)
+        carrier = connection.owner = Carrier(self, connection, None)
         carrier.dialing = self.loop.create_task(self._dial(carrier, connection))
 
     async def _dial(self, carrier: Carrier, connection: ClientConnection) -> None:
-        loop, route = self.loop, self.route
-        tls: dict[str, Any] = {} if route.tls is None else {"server_hostname": route.origin.host}
+        loop, route, name = self.loop, self.route, self.route.server_hostname
         try:
             if (tunnel := route.tunnel()) is None:
-                await loop.create_connection(lambda: carrier, *route.address, ssl=route.tls, **tls)
+                await loop.create_connection(lambda: carrier, *route.address, ssl=route.tls, server_hostname=name)
             else:
                 passage = Passage(tunnel, loop.create_future())
                 transport, _ = await loop.create_connection(lambda: passage, *route.address)
                 carrier.transport = transport
+                transport.write(tunnel.request)
                 await passage.through
                 if route.tls is None:
                     transport.set_protocol(carrier)
-                    carrier.connection_made(transport)
                 else:
-                    carrier.connection_made(await loop.start_tls(transport, carrier, route.tls, **tls))  # type: ignore[arg-type]  # None only if the loop is closing
-        except (OSError, ValueError) as error:  # a host that cannot be a name is a ValueError
+                    transport = cast("Any", await loop.start_tls(transport, carrier, route.tls, server_hostname=name))
+                carrier.connection_made(transport)
+        except (OSError, ValueError, asyncio.CancelledError) as error:  # a ValueError: a host that cannot be a name
             connection.receive_failure(str(error) or type(error).__name__)
             carrier.lose()
-        except asyncio.CancelledError:
-            carrier.lose()
-            raise
 
 
 class Passage(asyncio.Protocol):
@@ -217,14 +210,9 @@ class Passage(asyncio.Protocol):
         self._tunnel = tunnel
         self.through = through
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        cast("asyncio.Transport", transport).write(self._tunnel.request)
-
     def data_received(self, data: bytes) -> None:
-        if self.through.done():
-            return
         try:
-            if self._tunnel.receive(data):
+            if not self.through.done() and self._tunnel.receive(data):
                 self.through.set_result(None)
         except ProxyError as error:
             self.through.set_exception(error)
@@ -236,34 +224,57 @@ class Passage(asyncio.Protocol):
 class Carrier(asyncio.BufferedProtocol):
     """One connection: bytes between an asyncio transport and its ``Connection`` or ``ClientConnection``."""
 
-    __slots__ = ("_connection", "_driver", "_reading", "dialing", "transport")
+    __slots__ = ("_connection", "_driver", "_early", "_reading", "_tls", "dialing", "transport")
 
-    def __init__(self, driver: AsyncioDriver, connection: Connection | ClientConnection | None = None) -> None:
+    def __init__(self, driver: AsyncioDriver, connection: ClientConnection | None, tls: ssl.SSLContext | None) -> None:
         self._driver = driver
         self._reading = True
-        self._connection = connection
+        self._connection: Connection | ClientConnection | None = connection
+        self._tls = tls  # what an accepted connection begins with
+        self._early = bytearray()
         self.transport: asyncio.Transport | None = None
-        self.dialing: asyncio.Task[None] | None = None
+        self.dialing: asyncio.Task[None] | None = None  # what leads to the server, or to TLS
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are not subclasses of asyncio's, so this cannot be asked with isinstance.
         self.transport = cast("asyncio.Transport", transport)
         self.dialing = None
-        wire = self._driver.hosted.wire
-        if not isinstance(wire, ServerWire):
+        if self._tls is not None:
+            self.dialing = self._driver.loop.create_task(self._secure(self.transport, self._tls))
+        elif self._connection is not None:
             cast("ClientConnection", self._connection).receive_open()
-        elif wire.stopping or not self._driver.running:
-            # Accepted in the very turn in which the listener was closed: nobody would ever close it.
-            self.transport.abort()
-            return
+            self._driver.wake(False)
         else:
-            peer = transport.get_extra_info("peername")
-            self._connection = wire.connect(
-                address=peer[0] if isinstance(peer, tuple) else "",
-                secure=transport.get_extra_info("ssl_object") is not None,
-                owner=self,
-            )
+            self._enter(self.transport)
+
+    def _enter(self, transport: asyncio.Transport) -> None:
+        wire = self._driver.hosted.wire
+        assert isinstance(wire, ServerWire)
+        if wire.stopping or not self._driver.running:
+            # Accepted in the very turn in which the listener was closed: nobody would ever close it.
+            self.abort()
+            return
+        address = peer[0] if isinstance(peer := transport.get_extra_info("peername"), tuple) else ""
+        self._connection = wire.connect(address=address, secure=self._tls is not None, owner=self)
         self._driver.wake(False)
+        # uvloop reads before anybody could begin TLS.
+        for start in range(0, len(self._early), READ_SIZE):
+            data, protocol = self._early[start : start + READ_SIZE], cast("Any", transport.get_protocol())
+            protocol.get_buffer(len(data))[: len(data)] = data
+            protocol.buffer_updated(len(data))
+
+    async def _secure(self, transport: asyncio.Transport, tls: ssl.SSLContext) -> None:
+        loop = self._driver.loop
+        securing = loop.create_task(loop.start_tls(transport, self, tls, server_side=True))
+        loop.call_soon(self._enter, transport)
+        with suppress(OSError, asyncio.CancelledError):
+            secured = await securing
+            self.dialing = None
+            if self._connection is not None:  # else it is gone again
+                self.transport = secured
+                self.serve(self._connection)
+            return
+        self.lose()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._driver.buffer
@@ -272,6 +283,8 @@ class Carrier(asyncio.BufferedProtocol):
         if self._connection is not None:
             self._connection.receive_data(self._driver.buffer[:nbytes])
             self._driver.wake(False)
+        else:
+            self._early += self._driver.buffer[:nbytes]
 
     def eof_received(self) -> bool:
         if self._connection is not None:
@@ -282,6 +295,8 @@ class Carrier(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
+        if self.dialing is not None:
+            self.dialing.cancel()
         if self._connection is not None:
             connection, self._connection = self._connection, None
             connection.receive_lost()

@@ -156,13 +156,18 @@ class Hosted(Running):
             if self._stage is Ending.NOT_YET:
                 self._stage = Ending.STOPPING
                 self._driver.stop_listening()
-                self.stop(grace).on_done(self._linger)
+                self.stop(grace).on_done(self._stopped)
             elif self._stage is Ending.STOPPING:
                 self.stop(grace)
             return self.ending
 
-    def _linger(self, stopped: Pending[int]) -> None:
+    def _stopped(self, stopped: Pending[int]) -> None:
         self._unsent_at_end = stopped.result()
+        # A turn later: whoever called ``close`` waits for the end by then, and is not cancelled.
+        self._enter_stage(Ending.STOPPING, 0.0, self._linger)
+        self._driver.wake(False)
+
+    def _linger(self) -> None:
         self._enter_stage(Ending.LINGERING, LINGER, self._lingered)
         self.wire.shutdown()
         self._driver.wake(False)
