@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sioproto.errors import LocalProtocolError
 from sioproto_host.asynchronous import AsyncDriver
+from sioproto_host.sockets import READ_SIZE
 from sioproto_wire import ServerWire
 from sioproto_wire.tunnel import ProxyError
 
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from sioproto_host.options import Listening
     from sioproto_wire import ClientConnection, Connection
     from sioproto_wire.tunnel import Tunnel
-
-READ_SIZE = 64 * 1024
-"""Bytes of the read buffer that all connections of one server or client share."""
 
 
 class AsyncioDriver(AsyncDriver):
