@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sioproto import ConnectError, CorsPolicy, Forbidden, OptionError, Request, Response
+from sioproto import ConnectError, CorsPolicy, Event, Forbidden, OptionError, Request, Response
 from sioproto_asyncio import Server
 from tests.bindings.live import serving, settled
 from tests.bindings.raw import TRANSPORTS
 
 if TYPE_CHECKING:
-    from sioproto import Socket
+    from sioproto import AnyEvent, Socket
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HANDSHAKE = "/socket.io/?EIO=4&transport=polling"
@@ -84,6 +84,24 @@ async def test_without_a_hook_errors_are_logged(caplog: pytest.LogCaptureFixture
         (text,) = live.take_logged()
         assert text.startswith("unhandled error in event 'fail' in /\nTraceback")
         assert "told to the log" in text
+
+
+async def test_what_a_client_caused_is_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving() as live:
+        live.io._on_error = None
+
+        def reject(event: AnyEvent, args: tuple[Any, ...]) -> tuple[Any, ...]:
+            raise ValueError(f"unknown: {args[0]}")
+
+        live.io.on(Event("x", str, validate=reject), lambda socket, text: None)
+        client = await live.websocket()
+        await client.join()
+        with caplog.at_level(logging.DEBUG, "sioproto_asyncio"):
+            await client.send('421["x","a\\nERROR:forged"]')
+            assert await client.receive() == '431[{"error":"invalid payload"}]'
+        (line,) = [record.getMessage() for record in caplog.records if "unknown" in record.getMessage()]
+        assert "forged" in line
+        assert "\n" not in line
 
 
 async def test_a_hook_that_fails_itself() -> None:
