@@ -30,6 +30,13 @@ READ_SIZE = 64 * 1024
 """Bytes of the read buffer that all connections of one server or client share."""
 
 
+ACCEPT_BATCH = 1
+"""Connections that asyncio accepts in one turn: as many as it is told may wait, which the system is told otherwise.
+
+Where there are no descriptors left it goes on trying within the turn, with a traceback in the log and a timer each.
+"""
+
+
 class AsyncioDriver(AsyncDriver):
     """Drives one server or client on the loop that ``begin`` finds running."""
 
@@ -75,13 +82,20 @@ class AsyncioDriver(AsyncDriver):
 
     async def listen(self, host: str, port: int, how: Listening) -> None:
         path, sock = how.get("path"), how.get("sock")
-        options: dict[str, Any] = {"ssl": how.get("ssl"), "backlog": how.get("backlog", 4096)}
+        options: dict[str, Any] = {"ssl": how.get("ssl"), "backlog": ACCEPT_BATCH}
+        if how.get("ssl") is not None:
+            # A connection of TLS is not there for the wire before the handshake is over.
+            wire: Any = self.hosted.wire
+            options["ssl_handshake_timeout"] = wire.config.first_timeout
         if path is not None:
             listener = await self.loop.create_unix_server(lambda: Carrier(self), path, **options)
         elif sock is not None:
             listener = await self.loop.create_server(lambda: Carrier(self), sock=sock, **options)
         else:
             listener = await self.loop.create_server(lambda: Carrier(self), host, port, **options)
+        for twin in [sock.dup() for sock in listener.sockets]:
+            with twin:
+                twin.listen(how.get("backlog", 4096))
         self._listeners.append(listener)
 
     def stop_listening(self) -> None:
