@@ -201,6 +201,7 @@ class Hosted(Running):
         if self._stage is Ending.OVER:
             return
         self._enter_stage(Ending.OVER, None, self._finish)
+        self._driver.cancel_tasks()  # some may have begun since
         self._driver.finish()
         self.ending.resolve(None)
 
