@@ -1,7 +1,7 @@
 """A chat in the browser: `python examples/chat/server.py`, then open the address it prints.
 
-This file only puts the parts together: the handlers are in app.py, the page is in page/, and client_bundle.py finds the
-JavaScript client for it.
+`--runtime` says what it runs on: asyncio, curio or plain threads. This file only puts the parts together: the handlers
+are in app.py, the page is in page/, and client_bundle.py finds the JavaScript client for it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A chat server with its web page.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets your network in")
     parser.add_argument("--port", type=int, default=5000, help="port to listen on")
-    parser.add_argument("--runtime", choices=("asyncio",), default="asyncio", help="what it runs on")
+    parser.add_argument(
+        "--runtime", choices=("asyncio", "curio", "blocking"), default="asyncio", help="what it runs on"
+    )
     parser.add_argument("--client", type=Path, metavar="PATH", help="a socket.io.min.js to use")
     options = parser.parse_args()
 

@@ -52,6 +52,8 @@ class Play:
         self.world = World(program.seed, wire=wire, shuffle=program.shuffle)
         self.model = Model()
         self.numbers = 0
+        self.jumped = False
+        """Whether the clocks did."""
         self.banished: dict[int, None] = {}
         """The clients that the middleware refuses."""
         self.tainted: dict[int, None] = {}
@@ -83,6 +85,7 @@ class Play:
 
     def jump(self, seconds: float) -> None:
         """Lets the clocks jump."""
+        self.jumped = True
         self.world.jump(seconds)
 
     # The network
@@ -312,7 +315,8 @@ class Play:
         possible = {
             "lost": log is not None and log.dropped > 0,
             "too much": self.io.engine_config.max_send_buffer < PLENTY,
-            "store": recovery.store_timeout < LATE and "recovery_store" in self.program.server,
+            # Late by itself, or because the clock jumped while it was asked.
+            "store": "recovery_store" in self.program.server and (recovery.store_timeout < LATE or self.jumped),
             # After whose time, or that of others who are away, or on purpose.
             "unknown": True,
         }
