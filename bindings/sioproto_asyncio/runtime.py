@@ -73,15 +73,17 @@ class AsyncioDriver(AsyncDriver):
         return [sock.getsockname() for listener in self._listeners for sock in listener.sockets]
 
     async def listen(self, host: str, port: int, how: Listening) -> None:
-        path, sock = how.get("path"), how.get("sock")
-        # TLS is ours to begin: a loop would keep a connection to itself until the client is done with that.
-        make, backlog = partial(Carrier, self, None, how.get("ssl")), how.get("backlog", 4096)
+        # TLS is ours to begin: a loop would keep a connection to itself until the client is done with that. And it
+        # accepts as many in one turn as it is told may wait, without descriptors, too; the system is told otherwise.
+        make, sock, path = partial(Carrier, self, None, how.get("ssl")), how.get("sock"), how.get("path")
+        where: Any = {"host": host, "port": port} if sock is None else {"sock": sock}
         if path is not None:
-            listener = await self.loop.create_unix_server(make, path, backlog=backlog)
-        elif sock is not None:
-            listener = await self.loop.create_server(make, sock=sock, backlog=backlog)
+            listener = await self.loop.create_unix_server(make, path, backlog=1)
         else:
-            listener = await self.loop.create_server(make, host, port, backlog=backlog)
+            listener = await self.loop.create_server(make, backlog=1, **where)
+        for listening in listener.sockets:
+            with listening.dup() as twin:
+                twin.listen(how.get("backlog", 4096))
         self._listeners.append(listener)
 
     def stop_listening(self) -> None:
@@ -255,8 +257,7 @@ class Carrier(asyncio.BufferedProtocol):
         address = peer[0] if isinstance(peer := transport.get_extra_info("peername"), tuple) else ""
         self._connection = wire.connect(address=address, secure=self._tls is not None, owner=self)
         self._driver.wake(False)
-        # uvloop reads before anybody could begin TLS.
-        for start in range(0, len(self._early), READ_SIZE):
+        for start in range(0, len(self._early), READ_SIZE):  # uvloop reads before anybody could begin TLS
             data, protocol = self._early[start : start + READ_SIZE], cast("Any", transport.get_protocol())
             protocol.get_buffer(len(data))[: len(data)] = data
             protocol.buffer_updated(len(data))

@@ -7,10 +7,12 @@ The rule not to be broken: ``pump`` is never entered twice, whatever a handler t
 
 from __future__ import annotations
 
+import inspect
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sioproto.errors import LocalProtocolError, is_remote
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 NOT_RUNNING = "this is not running"
+
+TOO_LATE = "the end came before the result of this call"
 
 FOREIGN = "this is not the thread where the event loop runs: use from_thread(function, ...)"
 
@@ -57,6 +61,8 @@ class Driver(ABC):
         self._pumping = False
         self._posted: deque[Call[Any]] = deque()
         self._posting = threading.Lock()
+        self.owing: set[Call[Any]] = set()
+        """Calls that were made, and whose result is a ``Pending`` that is not done, or a coroutine yet to begin."""
 
     def begin(self) -> None:
         """Binds the runtime to the calling thread, where the core lives from now on."""
@@ -66,7 +72,7 @@ class Driver(ABC):
         self.wake(False)
 
     def finish(self) -> None:
-        """Nothing moves any more; calls from other threads that nobody made fail."""
+        """Nothing moves any more; calls from other threads fail that nobody made, or whose result did not come."""
         with self._posting:
             self.running = False
             self._thread = None
@@ -74,6 +80,8 @@ class Driver(ABC):
             calls, self._posted = self._posted, deque()
         for call in calls:
             call.fail()
+        while self.owing:
+            self.owing.pop().set_exception(LocalProtocolError(TOO_LATE))
 
     # The part of the port that needs no bytes and no time
 
@@ -88,12 +96,13 @@ class Driver(ABC):
             pass
 
     def report(self, error: BaseException, where: str) -> None:
-        """Logs what user code raised."""
-        if is_remote(error):
-            # One line, whatever the client put into it.
-            self.logger.debug("in %s: %r", where, error)
-        else:
-            self.logger.error("unhandled error in %s", where, exc_info=error)
+        """Logs what user code raised. A log that takes no record is nobody's end."""
+        with suppress(Exception):
+            if is_remote(error):
+                # One line, whatever the client put into it.
+                self.logger.debug("in %s: %r", where, error)
+            else:
+                self.logger.error("unhandled error in %s", where, exc_info=error)
 
     # Output
 
@@ -210,9 +219,16 @@ class Call(Future[T]):
         try:
             result = self._function(*self._args)
             if isinstance(result, Pending):
-                result.on_done(self._take)
+                self._follow(driver, result)
             elif hasattr(type(result), "__await__"):
-                driver.start(self._wait(driver, result))
+                with driver.guard:
+                    driver.owing.add(self)
+                    try:
+                        driver.start(self._wait(driver, result))
+                    except BaseException:
+                        driver.owing.discard(self)
+                        drop(result)
+                        raise
             else:
                 self.set_result(result)
         except BaseException as error:  # belongs to whoever waits for the result
@@ -223,6 +239,22 @@ class Call(Future[T]):
         if self.set_running_or_notify_cancel():
             self.set_exception(LocalProtocolError(NOT_RUNNING))
 
+    def _follow(self, driver: Driver, pending: Pending[T]) -> None:
+        with driver.guard:  # where it is a lock, it keeps off the end meanwhile
+            if pending.done or pending is driver.hosted.ending:
+                pending.on_done(self._take)
+                return
+            if not driver.running:
+                raise LocalProtocolError(NOT_RUNNING)
+            driver.owing.add(self)
+
+            def done(_: Pending[T]) -> None:
+                if self in driver.owing:  # else the end came first
+                    driver.owing.discard(self)
+                    self._take(pending)
+
+            pending.on_done(done)
+
     def _take(self, pending: Pending[T]) -> None:
         try:
             self.set_result(pending.result())
@@ -230,10 +262,20 @@ class Call(Future[T]):
             self.set_exception(error)
 
     async def _wait(self, driver: Driver, result: Awaitable[T]) -> None:
+        if self not in driver.owing:  # the end came first
+            drop(result)
+            return
+        driver.owing.discard(self)
         try:
             self.set_result(await driver.hosted._calling.wait(result))
         except Exception as error:  # belongs to whoever waits for the result
             self.set_exception(error)
         except BaseException:
-            self.set_exception(LocalProtocolError("the end came before the result of this call"))
+            self.set_exception(LocalProtocolError(TOO_LATE))
             raise
+
+
+def drop(result: Awaitable[Any]) -> None:
+    """Lets go of what nobody awaits; Python would warn of a coroutine."""
+    if inspect.iscoroutine(result):
+        result.close()

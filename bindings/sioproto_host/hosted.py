@@ -155,7 +155,6 @@ class Hosted(Running):
             self._cut_at = min(self._cut_at, self._driver.environment.clock() + grace)
             if self._stage is Ending.NOT_YET:
                 self._stage = Ending.STOPPING
-                self._driver.stop_listening()
                 self.stop(grace).on_done(self._stopped)
             elif self._stage is Ending.STOPPING:
                 self.stop(grace)
@@ -169,6 +168,8 @@ class Hosted(Running):
 
     def _linger(self) -> None:
         self._enter_stage(Ending.LINGERING, LINGER, self._lingered)
+        # Not before: some clients, Node.js's over polling, fetch what is left for them over new connections.
+        self._driver.stop_listening()
         self.wire.shutdown()
         self._driver.wake(False)
         self.settle()
@@ -206,6 +207,7 @@ class Hosted(Running):
         if self._stage is Ending.OVER:
             return
         self._enter_stage(Ending.OVER, None, self._finish)
+        self._driver.cancel_tasks()  # some may have begun since
         self._driver.finish()
         self.ending.resolve(None)
 

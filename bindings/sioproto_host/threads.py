@@ -58,6 +58,8 @@ class ThreadedDriver(Driver):
         """User code that awaits, and how it forgets what it awaits."""
         self._blocked: set[Event] = set()
         """Threads that wait for a ``Pending``."""
+        self._cancelling = False
+        """Whether user code may wait for nothing any more but the end."""
 
     def finish(self) -> None:
         super().finish()
@@ -119,6 +121,9 @@ class ThreadedDriver(Driver):
     def _park(self, run: Coroutine[Any, Any, None], pending: Pending[Any]) -> None:
         if pending is self.hosted.ending:
             self._ended(run)
+        elif self._cancelling:  # it was not there yet when the others were told
+            self._cancel(run)
+            return
 
         def go_on(_: Pending[Any]) -> None:
             del self._parked[run]
@@ -133,6 +138,7 @@ class ThreadedDriver(Driver):
 
     def cancel_tasks(self) -> None:
         # A thread cannot be cancelled: one that waits for a result is told that there is none, others are left alone.
+        self._cancelling = True
         for run in [run for run in self._parked if run in self._runs]:
             self._parked.pop(run)()
             self._pool.submit(partial(self._cancel, run))
@@ -142,7 +148,7 @@ class ThreadedDriver(Driver):
     def _cancel(self, run: Coroutine[Any, Any, None]) -> None:
         try:
             run.close()
-        except Exception as error:
+        except BaseException as error:
             self.report(error, "task")
         self._ended(run)
 
@@ -167,9 +173,11 @@ class ThreadedDriver(Driver):
         with self.guard:
             if not self.running and not pending.done:
                 raise LocalProtocolError(NOT_RUNNING)
-            pending.on_done(done)
             if pending is not self.hosted.ending:
+                if self._cancelling and not pending.done:
+                    raise LocalProtocolError(OVER)
                 self._blocked.add(event)
+            pending.on_done(done)
         try:
             if not event.wait(timeout):
                 raise TimeoutError

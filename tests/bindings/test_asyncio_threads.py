@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sioproto import LocalProtocolError
+from sioproto import LocalProtocolError, Pending
 from sioproto_asyncio import Server
 from tests.bindings.live import LATE, serving, settled
 
@@ -138,6 +138,23 @@ async def test_calls_that_come_while_it_closes_are_not_forgotten() -> None:
             stop.set()
         await calling
         assert outcomes == ["this is not running"]
+
+
+async def test_results_that_do_not_come_before_the_end_fail() -> None:
+    async with serving(grace=0.1) as live:
+        later: Pending[None] = Pending(live.io._waiting)
+
+        async def never() -> None:
+            await later
+
+        calls = [live.io.from_thread(lambda: later), live.io.from_thread(never)]
+        assert await asyncio.to_thread(lambda: live.io.from_thread(len, "abc").result(LATE)) == 3
+        ending = live.io.from_thread(live.io.close)
+        calls.append(live.io.from_thread(never))  # it may not even begin
+        await live.io.close()
+        for call in calls:
+            assert isinstance(await asyncio.to_thread(call.exception, LATE), LocalProtocolError)
+        assert await asyncio.to_thread(ending.result, LATE) == 0
 
 
 @pytest.mark.parametrize(

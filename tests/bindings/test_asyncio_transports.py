@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import socket
 import ssl
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sioproto import SessionCookie
-from tests.bindings.live import serving, settled
+from tests.bindings.live import LATE, serving, settled
 from tests.bindings.raw import TRANSPORTS, Polling, WebSocket, head, upgrade
 
 if TYPE_CHECKING:
@@ -195,6 +199,46 @@ async def test_plain_text_on_a_tls_port_disturbs_nobody() -> None:
         await connection.send(head("GET", "/socket.io/?EIO=4&transport=polling"))
         await connection.rest()
         assert live.io.wire.connections == {}
+
+
+async def test_a_handshake_of_tls_has_its_time() -> None:
+    trustme = pytest.importorskip("trustme", reason='trustme is missing: install it with `pip install -e ".[test]"`')
+    server_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("localhost").configure_cert(server_tls)
+    async with serving({"host": "127.0.0.1", "port": 0, "ssl": server_tls}, first_timeout=0.2) as live:
+        begun = time.monotonic()
+        silent = [await live.connect() for _ in range(3)]
+        await silent[0].send(b"\x16\x03\x01")
+        for connection in silent:
+            await connection.rest()
+        assert time.monotonic() - begun < 2 * LATE  # asyncio's own limit
+
+
+async def test_without_descriptors_it_neither_spins_nor_fills_the_log() -> None:
+    resource = pytest.importorskip("resource", reason="this system has no limits of that kind")
+    async with serving() as live:
+        await live.check_fresh_client()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        clients = [socket.socket() for _ in range(3)]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(client.fileno() for client in clients) + 1, hard))
+        taken: list[int] = []
+        try:
+            with suppress(OSError):
+                while True:
+                    taken.append(os.dup(clients[0].fileno()))
+            for client in clients:
+                client.connect(("127.0.0.1", live.port))
+            if type(asyncio.get_running_loop()).__module__.startswith("asyncio"):
+                assert await settled(lambda: live.logged.texts)
+            assert len(live.take_logged()) <= 2  # this was written in one turn
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            for descriptor in taken:
+                os.close(descriptor)
+        for client in clients:
+            client.close()
+        await live.check_fresh_client()
+        live.take_logged()
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no Unix sockets")

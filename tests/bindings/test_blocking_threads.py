@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
+from sioproto import LocalProtocolError, Pending
 from tests.bindings.live import LATE
-from tests.bindings.threads import Raw, in_threads, seen, serving
+from tests.bindings.threads import LOGGER, Raw, in_threads, seen, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
+
+    import pytest
 
 THREADS = 8
 EMITS = 10_000
@@ -138,3 +143,63 @@ def test_rooms_and_broadcasts_of_many_threads() -> None:
             assert got.acquire(timeout=LATE)
         for client in clients:
             client.close()
+
+
+def test_results_that_do_not_come_before_the_end_fail() -> None:
+    with serving(grace=0.1) as live:
+        io = live.io
+
+        later: Pending[None] = Pending(io._waiting)
+
+        async def never() -> None:
+            await later
+
+        def ask() -> list[Future[None]]:
+            return [io.from_thread(lambda: later), *(io.from_thread(never) for _ in range(50))]
+
+        calls = ask()
+        io.close()
+    for call in calls:
+        assert isinstance(call.exception(LATE), LocalProtocolError)
+
+
+def test_coroutines_of_foreign_threads_all_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are lined up with the lock held, or the pool would lose count of them."""
+    with serving(threads=2) as live:
+        pool = live.io._driver._pool
+        submit = pool.submit
+
+        def guarded(call: Callable[[], object]) -> None:
+            assert live.io._driver.guard._is_owned()  # type: ignore[attr-defined]  # it is an RLock
+            submit(call)
+
+        monkeypatch.setattr(pool, "submit", guarded)
+
+        async def one() -> int:
+            return 1
+
+        assert live.io.call_from_thread(one, timeout=LATE) == 1
+
+
+def test_a_log_that_breaks_costs_no_thread() -> None:
+    class Broken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            broken.append(record.getMessage())
+            raise RuntimeError("no space left")
+
+    broken: list[str] = []
+    handler = Broken()
+    with serving(threads=1) as live:
+        live.io._on_error = None
+        live.io.on("bad", lambda socket: 1 / 0)
+        live.io.on("ask", lambda socket: "answer")
+        logger = logging.getLogger(LOGGER)
+        logger.handlers.insert(0, handler)
+        try:
+            with live.client() as client:
+                for _ in range(3):
+                    client.emit("bad")
+                    assert client.emit_with_ack("ask").wait(LATE) == "answer"
+        finally:
+            logger.removeHandler(handler)
+    assert len(broken) == 3
