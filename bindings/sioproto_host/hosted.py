@@ -155,10 +155,16 @@ class Hosted(Running):
             self._cut_at = min(self._cut_at, self._driver.environment.clock() + grace)
             if self._stage is Ending.NOT_YET:
                 self._stage = Ending.STOPPING
+                if not self._awaits_connections():
+                    self._driver.stop_listening()
                 self.stop(grace).on_done(self._stopped)
             elif self._stage is Ending.STOPPING:
                 self.stop(grace)
             return self.ending
+
+    def _awaits_connections(self) -> bool:
+        """Whether somebody may need a new connection to fetch what is left."""
+        return False
 
     def _stopped(self, stopped: Pending[int]) -> None:
         self._unsent_at_end = stopped.result()
@@ -168,7 +174,6 @@ class Hosted(Running):
 
     def _linger(self) -> None:
         self._enter_stage(Ending.LINGERING, LINGER, self._lingered)
-        # Not before: some clients, Node.js's over polling, fetch what is left for them over new connections.
         self._driver.stop_listening()
         self.wire.shutdown()
         self._driver.wake(False)
@@ -238,6 +243,11 @@ class HostedServer(app.Server, Hosted):
         super().__init__(driver, engine_config=engine_config, config=config, bundle=bundle, **hooks)
         self.wire = ServerWire(self, wire_config, on_error=lambda error: self._report(error, "response"))
         self._host(driver, grace)
+
+
+    def _awaits_connections(self) -> bool:
+        # The stock client makes one for each poll on Node.js. Whoever asks for a new session over one gets 503.
+        return any(session.transport_name == "polling" for session in self.engine.sessions.values())
 
 
 class HostedClient(app.Client, Hosted):
