@@ -12,6 +12,7 @@ import threading
 from abc import ABC, abstractmethod
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from tests.bindings.live import LATE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Generator
 
 
 class Flavour(ABC):
@@ -66,6 +67,11 @@ class Flavour(ABC):
 
 class LoopFlavour(Flavour):
     """An event loop: its users await, and enter by ``async with``."""
+
+    @property
+    @abstractmethod
+    def cancelled(self) -> type[BaseException]:
+        """What is raised where a task is cancelled."""
 
     @abstractmethod
     def run(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -123,6 +129,10 @@ class Asyncio(LoopFlavour):
     async def leftovers(self) -> list[str]:
         return [repr(task) for task in asyncio.all_tasks() if task is not asyncio.current_task()]
 
+    @property
+    def cancelled(self) -> type[BaseException]:
+        return asyncio.CancelledError
+
     async def rest(self) -> None:
         await asyncio.sleep(0.001)
 
@@ -151,6 +161,11 @@ class Curio(LoopFlavour):
         own = (current.id, current.parentid)
         return [repr(task) for task in kernel._tasks.values() if task.id not in own and task.parentid is not None]
 
+    @property
+    def cancelled(self) -> type[BaseException]:
+        error: type[BaseException] = import_module("curio").CancelledError
+        return error
+
     async def rest(self) -> None:
         await import_module("curio").sleep(0.001)
 
@@ -162,6 +177,31 @@ class Curio(LoopFlavour):
             await task.cancel(blocking=False)
 
         await curio.spawn(cancel, daemon=True)
+
+
+class Interrupted:
+    """Runs a coroutine, and has the task that does so cancelled at its suspensions of some numbers, from 1 on."""
+
+    def __init__(self, flavour: LoopFlavour, run: Coroutine[Any, Any, None], *numbers: int) -> None:
+        self.suspensions = 0
+        self._flavour = flavour
+        self._run = run
+        self._numbers = numbers
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        step = partial(self._run.send, None)
+        while True:
+            try:
+                trap = step()
+            except StopIteration:
+                return
+            self.suspensions += 1
+            if self.suspensions in self._numbers:
+                yield from self._flavour.cancel_soon().__await__()
+            try:
+                step = partial(self._run.send, (yield trap))
+            except BaseException as error:  # belongs to the coroutine
+                step = partial(self._run.throw, error)
 
 
 class Blocking(Flavour):
