@@ -244,7 +244,6 @@ class HostedServer(app.Server, Hosted):
         self.wire = ServerWire(self, wire_config, on_error=lambda error: self._report(error, "response"))
         self._host(driver, grace)
 
-
     def _awaits_connections(self) -> bool:
         # The stock client makes one for each poll on Node.js. Whoever asks for a new session over one gets 503.
         return any(session.transport_name == "polling" for session in self.engine.sessions.values())
