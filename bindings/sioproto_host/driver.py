@@ -124,6 +124,8 @@ class Driver(ABC):
         finally:
             self._pumping = False
         if self.running:
+            if self.hosted.stopping:
+                self.hosted.listen_no_more()
             self.arm(self.hosted.next_deadline())
 
     def due(self) -> None:

@@ -155,15 +155,23 @@ class Hosted(Running):
             self._cut_at = min(self._cut_at, self._driver.environment.clock() + grace)
             if self._stage is Ending.NOT_YET:
                 self._stage = Ending.STOPPING
-                if not self._awaits_connections():
-                    self._driver.stop_listening()
+                self.listen_no_more()
                 self.stop(grace).on_done(self._stopped)
             elif self._stage is Ending.STOPPING:
                 self.stop(grace)
             return self.ending
 
+    @property
+    def stopping(self) -> bool:
+        """Whether sessions and handlers are ending."""
+        return self._stage is Ending.STOPPING
+
+    def listen_no_more(self) -> None:
+        """Stops listening, as soon as nobody may need a new connection to fetch what is left."""
+        if not self._awaits_connections():
+            self._driver.stop_listening()
+
     def _awaits_connections(self) -> bool:
-        """Whether somebody may need a new connection to fetch what is left."""
         return False
 
     def _stopped(self, stopped: Pending[int]) -> None:
