@@ -81,7 +81,7 @@ class Driver(ABC):
         for call in calls:
             call.fail()
         while self.owing:
-            self.owing.pop().set_exception(LocalProtocolError(TOO_LATE))
+            self.owing.pop().give_up()
 
     # The part of the port that needs no bytes and no time
 
@@ -213,6 +213,8 @@ class Call(Future[T]):
         super().__init__()
         self._function = function
         self._args = args
+        self._waits_for: Awaitable[Any] | None = None
+        """A coroutine that has not begun."""
 
     def run(self, driver: Driver) -> None:
         """Makes the call, where the core lives."""
@@ -225,6 +227,7 @@ class Call(Future[T]):
             elif hasattr(type(result), "__await__"):
                 with driver.guard:
                     driver.owing.add(self)
+                    self._waits_for = result
                     try:
                         driver.start(self._wait(driver, result))
                     except BaseException:
@@ -240,6 +243,12 @@ class Call(Future[T]):
         """The end came first."""
         if self.set_running_or_notify_cancel():
             self.set_exception(LocalProtocolError(NOT_RUNNING))
+
+    def give_up(self) -> None:
+        """The end came before the result."""
+        if self._waits_for is not None:
+            drop(self._waits_for)
+        self.set_exception(LocalProtocolError(TOO_LATE))
 
     def _follow(self, driver: Driver, pending: Pending[T]) -> None:
         with driver.guard:  # where it is a lock, it keeps off the end meanwhile

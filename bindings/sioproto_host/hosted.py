@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from sioproto.engineio.origin import Origin
+    from sioproto.engineio.session import Session
     from sioproto.timers import Timer
     from sioproto_host.driver import Driver
     from sioproto_host.options import ClientOptions, Options
@@ -79,6 +80,7 @@ class Hosted(Running):
         self._stage = Ending.NOT_YET
         self._stage_timer: Timer | None = None
         self._cut_at = math.inf
+        self._listening = True
         self._unsent_at_end = 0
         """Messages that were not sent when everything was stopped."""
         self.ending: Pending[None] = Pending(self._waiting)
@@ -155,8 +157,8 @@ class Hosted(Running):
             self._cut_at = min(self._cut_at, self._driver.environment.clock() + grace)
             if self._stage is Ending.NOT_YET:
                 self._stage = Ending.STOPPING
-                self.listen_no_more()
                 self.stop(grace).on_done(self._stopped)
+                self.listen_no_more()
             elif self._stage is Ending.STOPPING:
                 self.stop(grace)
             return self.ending
@@ -168,7 +170,8 @@ class Hosted(Running):
 
     def listen_no_more(self) -> None:
         """Stops listening, as soon as nobody may need a new connection to fetch what is left."""
-        if not self._awaits_connections():
+        if self._listening and not self._awaits_connections():
+            self._listening = False
             self._driver.stop_listening()
 
     def _awaits_connections(self) -> bool:
@@ -182,7 +185,9 @@ class Hosted(Running):
 
     def _linger(self) -> None:
         self._enter_stage(Ending.LINGERING, LINGER, self._lingered)
-        self._driver.stop_listening()
+        if self._listening:
+            self._listening = False
+            self._driver.stop_listening()
         self.wire.shutdown()
         self._driver.wake(False)
         self.settle()
@@ -250,11 +255,18 @@ class HostedServer(app.Server, Hosted):
         engine_config, config, wire_config = configure(named, EngineConfig, SocketConfig, WireConfig, others=others)
         super().__init__(driver, engine_config=engine_config, config=config, bundle=bundle, **hooks)
         self.wire = ServerWire(self, wire_config, on_error=lambda error: self._report(error, "response"))
+        self._pollers: list[Session] | None = None
         self._host(driver, grace)
 
     def _awaits_connections(self) -> bool:
-        # The stock client makes one for each poll on Node.js. Whoever asks for a new session over one gets 503.
-        return any(session.transport_name == "polling" for session in self.engine.sessions.values())
+        # The stock client makes one for each poll on Node.js. Whoever asks for a new session over one gets 503, so no
+        # further poller comes, and each is looked at until it is gone and then never again.
+        if self._pollers is None:
+            self._pollers = [each for each in self.engine.sessions.values() if each.transport_name == "polling"]
+        pollers, sessions = self._pollers, self.engine.sessions
+        while pollers and (pollers[-1].transport_name != "polling" or pollers[-1].id not in sessions):
+            pollers.pop()
+        return bool(pollers)
 
 
 class HostedClient(app.Client, Hosted):

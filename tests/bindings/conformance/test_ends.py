@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -102,6 +105,37 @@ def test_a_handler_that_runs_is_waited_for_and_one_that_does_not_end_is_cut_off(
     server.stop(0.1)
     assert time.monotonic() - begun < LATE
     assert isinstance(asked.exception(LATE), ConnectionError)
+
+
+@feature("shutdown under load")
+def test_whoever_polls_over_new_connections_gets_everything(scene: Scene, runtime: Flavour) -> None:
+    """The stock client makes one for each request on Node.js. Once it is gone, nobody can connect any more."""
+    server = scene.server(runtime)
+    url = f"{server.url}/socket.io/?EIO=4&transport=polling"
+
+    def ask(query: str, body: bytes | None = None) -> str:
+        with urlopen(Request(url + query, body, {"Connection": "close"}), timeout=LATE) as answer:
+            text: str = answer.read().decode()
+        return text
+
+    sid = json.loads(ask("")[1:])["sid"]
+    ask(f"&sid={sid}", b"40")
+    assert ask(f"&sid={sid}").startswith("40")
+    for number in range(100):
+        server.io.from_thread(server.io.emit, "number", number).result(LATE)
+    stopping = threading.Thread(target=server.stop, args=[20 * LATE])
+    stopping.start()
+    eventually(lambda: server.io.stopping)
+    with pytest.raises(HTTPError) as refused:
+        ask("")
+    with refused.value as answer:
+        assert answer.status == 503
+    assert ask(f"&sid={sid}").split("\x1e") == [f'42["number",{number}]' for number in range(100)]
+    assert ask(f"&sid={sid}") == "1"
+    stopping.join(LATE)
+    assert not stopping.is_alive()
+    with pytest.raises(URLError):
+        ask("")
 
 
 @feature("shutdown under load")
