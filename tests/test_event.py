@@ -36,7 +36,7 @@ def test_it_does_not_change() -> None:
     assert event.payload == tuple[()]
     assert event.ack is None
     with pytest.raises(FrozenInstanceError):
-        event.name = "other"  # type: ignore[misc]
+        event.name = "other"  # type: ignore[misc]  # refused at run time as well
     with pytest.raises(FrozenInstanceError):
         del event.name
 
@@ -53,9 +53,9 @@ def test_what_cannot_be_declared() -> None:
         return args
 
     with pytest.raises(LocalProtocolError, match="named by a str, not int"):
-        Event(5)  # type: ignore[call-overload]
+        Event(5)  # type: ignore[call-overload]  # refused at run time as well
     with pytest.raises(LocalProtocolError, match="may not wait"):
-        Event("late", validate=late)  # type: ignore[arg-type]
+        Event("late", validate=late)  # type: ignore[arg-type]  # refused at run time as well
 
 
 def test_without_validation_everything_passes() -> None:

@@ -159,9 +159,9 @@ def test_a_handler_that_needs_more_than_is_declared_is_refused() -> None:
     def greedy(socket: Any, text: str, number: int, more: int) -> None: ...
 
     with pytest.raises(LocalProtocolError, match=r"'message' gets \(socket, str, int\), and greedy needs 4"):
-        driver.core.on(message, greedy)  # type: ignore[arg-type]
+        driver.core.on(message, greedy)  # type: ignore[arg-type]  # a handler that asks for too much
     with pytest.raises(LocalProtocolError, match=r"'message' gets \(str, int\), and greedy needs 4"):
-        socket.on(message)(greedy)  # type: ignore[arg-type]
+        socket.on(message)(greedy)  # type: ignore[arg-type]  # a handler that asks for too much
 
 
 def test_a_client_in_a_world() -> None:

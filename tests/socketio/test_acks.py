@@ -209,7 +209,7 @@ def test_what_cannot_be_asked() -> None:
         with pytest.raises(ReservedEventError):
             emit("connect")
         with pytest.raises(TypeError):
-            emit(7)  # type: ignore[call-overload]
+            emit(7)  # type: ignore[call-overload]  # no name
         with pytest.raises(LocalProtocolError):
             emit("ask", object())
     assert timers(driver) == {}
@@ -380,7 +380,7 @@ def test_a_namespace_asks_the_other_servers() -> None:
         with pytest.raises(ReservedEventError):
             driver.core.sockets.on_server_event(name, print)
     with pytest.raises(TypeError):
-        driver.core.sockets.server_side_emit(1)  # type: ignore[arg-type]
+        driver.core.sockets.server_side_emit(1)  # type: ignore[arg-type]  # no name
     assert driver.core.sockets.on_server_event("hello", print) is print
 
 

@@ -168,7 +168,7 @@ def test_what_cannot_be_sent_is_sent_to_nobody() -> None:
             with pytest.raises(ReservedEventError):
                 emit(name)
     with pytest.raises(TypeError, match="int"):
-        each.io.emit(5)  # type: ignore[call-overload]
+        each.io.emit(5)  # type: ignore[call-overload]  # no name
     assert each.got() == ""
 
 
